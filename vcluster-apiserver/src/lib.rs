@@ -1,1 +1,13 @@
-//! placeholder
+//! The API server of a tenant, as a library.
+//!
+//! A request goes through one chain ([`server`]): TLS, audit id, panic guard, request info ([`request`]), deadline,
+//! warnings, authentication ([`authn`]), impersonation, authorization ([`authz`]), dispatch to (resource, verb)
+//! ([`api`]). Kinds are data plus a small [`registry::strategy::Strategy`]; verbs are generic. Admission ([`admission`])
+//! is no layer: it runs inside the verbs that write.
+
+pub mod admission;
+pub mod authn;
+pub mod authz;
+pub mod backend;
+pub mod registry;
+pub mod request;

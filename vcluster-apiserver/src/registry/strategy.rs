@@ -1,0 +1,102 @@
+//! What a kind knows beyond its table: defaults, preparation, validation, immutability, warnings.
+//!
+//! Everything is pure and synchronous, on JSON trees that were decoded strictly by the type's table before. A method
+//! not overridden does what most kinds need. Mirrors k8s.io/apiserver `pkg/registry/rest` create and update strategies.
+
+use apimachinery::Object;
+use apimachinery::field::ErrorList;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What the names of a kind's objects must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NameRule {
+    #[default]
+    DnsSubdomain,
+    DnsLabel,
+    /// DNS-1035 label: services.
+    Dns1035Label,
+    /// Anything that fits a path segment: RBAC kinds.
+    PathSegment,
+}
+
+/// A kind's own behaviour. `old` is the live object, `new` what would be stored.
+pub trait Strategy: Send + Sync + 'static {
+    fn name_rule(&self) -> NameRule {
+        NameRule::default()
+    }
+
+    /// Upstream's `SetDefaults_*`: runs after decoding a request and after every patch, on every write.
+    fn default(&self, _object: &mut Object) {}
+
+    /// `PrepareForCreate`: wipes what clients may not set. The generic path already wiped `status` where the kind has
+    /// the subresource and set `generation` where the kind has one.
+    fn prepare_create(&self, _object: &mut Object) {}
+
+    /// `PrepareForUpdate` of the main endpoint. The generic path already restored `status` and bumped `generation`.
+    fn prepare_update(&self, _new: &mut Object, _old: &Object) {}
+
+    /// `PrepareForUpdate` of the status endpoint. The generic path already restored everything but `status` and,
+    /// of the metadata, what status updates may not touch.
+    fn prepare_status_update(&self, _new: &mut Object, _old: &Object) {}
+
+    fn validate_create(&self, _object: &Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    fn validate_update(&self, _new: &Object, _old: &Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    fn validate_status_update(&self, _new: &Object, _old: &Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Texts of `Warning` headers; `old` is none on creation.
+    fn warnings(&self, _new: &Object, _old: Option<&Object>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether `metadata.generation` counts changes of the desired state. Most kinds with a status do.
+    fn has_generation(&self) -> bool {
+        false
+    }
+
+    /// What of the object counts as desired state for the generation: all but `metadata` and `status` by default.
+    fn desired_changed(&self, new: &Object, old: &Object) -> bool {
+        let rest = |o: &Object| -> BTreeMap<String, Value> {
+            o.as_map()
+                .iter()
+                .filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect()
+        };
+        rest(new) != rest(old)
+    }
+
+    /// Whether an update without a resourceVersion overwrites whatever is there.
+    fn allows_unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Whether PUT of a missing object creates it.
+    fn allows_create_on_update(&self) -> bool {
+        false
+    }
+
+    /// Seconds that a deletion waits for the node, when the kind deletes gracefully: pods.
+    fn grace_period(&self, _object: &Object, _asked: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// Field selectors beyond `metadata.name` and `metadata.namespace`: the label and where its value stands.
+    fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+}
+
+/// A kind with nothing of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plain;
+
+impl Strategy for Plain {}
