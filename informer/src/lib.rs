@@ -1,12 +1,32 @@
-//! Shared read caches over the API: one per kind and process, fed by a [`Source`].
+//! Shared read caches over the API: one per resource and process, fed by a [`Source`].
 //!
-//! Objects are kept as bytes and decoded when somebody asks. Over HTTP the source is a list and a watch; inside the
-//! tenant process it is the API server's own watch cache, joined by the composition root.
+//! Objects are kept as bytes and decoded when somebody asks. Over HTTP the source is a list and a watch ([`HttpSource`]);
+//! inside the tenant process it is the API server's own watch cache, joined by the composition root.
+//!
+//! - [`Informers`] hands out typed [`Store`]s; two stores of one resource share its bytes.
+//! - A [`Store`] is read, indexed, and subscribed to; a [`Subscription`] starts with what is already there.
+//! - A store shows a change before its subscribers hear of it.
+//!
+//! It refuses to write, and to promise more than its source: what it shows may be older than the API's state.
+
+mod cache;
+mod entry;
+mod http;
+mod informers;
+mod metadata;
+mod store;
+mod subscription;
 
 use apimachinery::GroupVersionResource;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use std::sync::Arc;
+
+pub use http::{HttpSource, Scope};
+pub use informers::Informers;
+pub use metadata::PartialObject;
+pub use store::{Barrier, Store, resource_of};
+pub use subscription::{Event, Subscription};
 
 /// An object as a source delivers it: canonical JSON and the little that every cache keys by.
 #[derive(Clone, Debug, PartialEq, Eq)]
