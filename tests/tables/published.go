@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+type replaced interface {
+	APILifecycleReplacement() schema.GroupVersionKind
+}
+
+// definition is the part of a published schema that Go's struct tags do not say.
+type definition struct {
+	Properties map[string]property
+	Required   []string
+	Union      json.RawMessage `json:"x-kubernetes-unions"`
+	MapType    string          `json:"x-kubernetes-map-type"`
+}
+
+type property struct {
+	Default     json.RawMessage
+	Format      string
+	ListType    string   `json:"x-kubernetes-list-type"`
+	ListMapKeys []string `json:"x-kubernetes-list-map-keys"`
+	MapType     string   `json:"x-kubernetes-map-type"`
+}
+
+func readPublished(folder string) map[string]definition {
+	out := map[string]definition{}
+	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	if err != nil || len(files) == 0 {
+		fail("no published documents in %s: %v", folder, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			fail("read %s: %v", file, err)
+		}
+		var document struct {
+			Components struct{ Schemas map[string]definition }
+		}
+		if err := json.Unmarshal(data, &document); err != nil {
+			fail("parse %s: %v", file, err)
+		}
+		for name, def := range document.Components.Schemas {
+			out[name] = def
+		}
+	}
+	return out
+}
+
+func compact(raw json.RawMessage) string {
+	var out bytes.Buffer
+	if err := json.Compact(&out, raw); err != nil {
+		fail("compact %s: %v", raw, err)
+	}
+	return strings.ReplaceAll(out.String(), " ", "\\u0020")
+}
+
+// readEnums finds the named string types marked "+enum" and their constants.
+func readEnums(packages []string) map[string][]string {
+	out := map[string][]string{}
+	for _, path := range packages {
+		dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", path).Output()
+		if err != nil {
+			fail("go list %s: %v", path, err)
+		}
+		files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.go"))
+		marked, values := map[string]bool{}, map[string][]string{}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") || strings.Contains(filepath.Base(file), "generated") {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+			if err != nil {
+				fail("parse %s: %v", file, err)
+			}
+			for _, declaration := range parsed.Decls {
+				if general, ok := declaration.(*ast.GenDecl); ok {
+					scan(general, marked, values)
+				}
+			}
+		}
+		for name := range marked {
+			sort.Strings(values[name])
+			out[path+"."+name] = values[name]
+		}
+	}
+	return out
+}
+
+func scan(declaration *ast.GenDecl, marked map[string]bool, values map[string][]string) {
+	for _, spec := range declaration.Specs {
+		switch spec := spec.(type) {
+		case *ast.TypeSpec:
+			if hasMarker(declaration.Doc) || hasMarker(spec.Doc) {
+				marked[spec.Name.Name] = true
+			}
+		case *ast.ValueSpec:
+			named, ok := spec.Type.(*ast.Ident)
+			if declaration.Tok != token.CONST || !ok || len(spec.Values) != 1 {
+				continue
+			}
+			if literal, ok := spec.Values[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				if value, err := strconv.Unquote(literal.Value); err == nil {
+					values[named.Name] = append(values[named.Name], value)
+				}
+			}
+		}
+	}
+}
+
+func hasMarker(doc *ast.CommentGroup) bool {
+	if doc == nil {
+		return false
+	}
+	for _, line := range doc.List {
+		if strings.TrimSpace(strings.TrimPrefix(line.Text, "//")) == "+enum" {
+			return true
+		}
+	}
+	return false
+}
