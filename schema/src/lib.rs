@@ -1,1 +1,10 @@
-//! placeholder
+//! What upstream knows about each API type, as data, and everything that is driven by that data alone.
+//!
+//! The tables under `tables/` are compiled into static arrays by `build.rs`. Nothing here does I/O, reads a clock or
+//! knows HTTP; nothing here is written per kind except the cells of the printed tables.
+
+pub mod resources;
+pub mod types;
+
+pub use resources::{ResourceInfo, ServedVersion, SubresourceInfo, registered, resources, served};
+pub use types::{Field, Form, ListType, PatchStrategy, Scalar, Shape, Type, kind, kind_of, type_named, types};

@@ -144,7 +144,7 @@ func renderField(text *strings.Builder, f reflect.StructField, def definition, e
 		fmt.Fprintf(text, " merge-key=%s", mergeKey)
 	}
 	if values, ok := enums[enumKey(f.Type)]; ok {
-		fmt.Fprintf(text, " enum=%s", strings.Join(values, ","))
+		fmt.Fprintf(text, " enum=%s", strings.ReplaceAll(strings.Join(values, ","), " ", "\\u0020"))
 	}
 	property, ok := def.Properties[name]
 	if ok {

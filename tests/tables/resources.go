@@ -79,6 +79,10 @@ func renderResources(kubernetes string, types *typeSet) string {
 	}
 	sort.Slice(all, func(i, j int) bool {
 		a, b := all[i], all[j]
+		// The aggregator's own group has no priority and stands first.
+		if first := b.priority.group == 0; first || a.priority.group == 0 {
+			return !first
+		}
 		if a.priority.group != b.priority.group {
 			return a.priority.group > b.priority.group
 		}
