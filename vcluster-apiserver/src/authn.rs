@@ -1,4 +1,16 @@
-//! Who is asking. One file per scheme; the chain asks each in turn.
+//! Who is asking. One file per scheme; the [`chain`] asks each in turn.
+
+pub mod bearer;
+pub mod bootstrap_token;
+pub mod chain;
+pub mod front_proxy;
+pub mod impersonation;
+pub mod issuer;
+pub mod jwt;
+pub mod service_account;
+pub mod static_tokens;
+pub mod user;
+pub mod x509;
 
 use crate::request::UserInfo;
 use async_trait::async_trait;
@@ -28,4 +40,10 @@ pub enum Outcome {
 #[async_trait]
 pub trait Authenticator: Send + Sync {
     async fn authenticate(&self, peer: &Peer, headers: &http::HeaderMap) -> Outcome;
+}
+
+/// A scheme of bearer tokens. `audiences` are those that the asker accepts; empty means the server's own.
+#[async_trait]
+pub trait TokenAuthenticator: Send + Sync {
+    async fn authenticate_token(&self, token: &str, audiences: &[String]) -> Outcome;
 }

@@ -9,5 +9,11 @@ pub mod admission;
 pub mod authn;
 pub mod authz;
 pub mod backend;
+pub mod bootstrap;
+pub mod pki;
 pub mod registry;
 pub mod request;
+pub mod reviews;
+
+#[cfg(test)]
+mod fixture;

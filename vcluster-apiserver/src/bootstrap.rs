@@ -1,0 +1,3 @@
+//! What the server itself puts into an empty cluster.
+
+pub mod rbac;

@@ -1,0 +1,61 @@
+//! Kinds that are questions: posted, answered, never stored.
+//!
+//! Each function takes the posted object and gives the object to answer with; 422 and 400 as upstream gives them.
+
+pub mod access;
+pub mod identity;
+pub mod token_request;
+#[cfg(test)]
+mod token_request_tests;
+
+use crate::authz::Authorizer;
+use crate::request::RequestCx;
+use apimachinery::field::FieldError;
+use apimachinery::{GroupVersionKind, Object, Status};
+use serde_json::{Value, json};
+
+/// 422 about a review, which has no name.
+fn invalid(group: &str, kind: &str, errors: &[FieldError]) -> Status {
+    Status::invalid(&GroupVersionKind::new(group, "v1", kind), "", errors)
+}
+
+/// A non-empty string at a path.
+fn text<'a>(object: &'a Object, path: &[&str]) -> &'a str {
+    object.at(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A list of strings; what is none is left out.
+fn texts(value: Option<&Value>) -> Vec<String> {
+    let list = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// A user as `status.userInfo` and `status.user` show it.
+fn user_info(user: &crate::request::UserInfo) -> Value {
+    let mut info = json!({ "username": user.name });
+    if !user.uid.is_empty() {
+        info["uid"] = json!(user.uid);
+    }
+    if !user.groups.is_empty() {
+        info["groups"] = json!(user.groups);
+    }
+    if !user.extra.is_empty() {
+        info["extra"] = json!(user.extra);
+    }
+    info
+}
+
+/// Answers the review kinds of `authorization.k8s.io`; `namespace` is the one of the path, for local reviews.
+pub async fn authorization(
+    cx: &RequestCx,
+    authorizer: &dyn Authorizer,
+    kind: &str,
+    namespace: &str,
+    review: Object,
+) -> Result<Object, Status> {
+    match kind {
+        "SelfSubjectAccessReview" => access::self_subject(cx, authorizer, review).await,
+        "LocalSubjectAccessReview" => access::local(authorizer, namespace, review).await,
+        _ => access::subject(authorizer, review).await,
+    }
+}
