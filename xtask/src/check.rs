@@ -1,0 +1,193 @@
+//! `cargo xtask test`: every check, cheap ones first, ending with one line `N passed, N failed`.
+//!
+//! A failed step does not stop the next ones, except where they need what it makes. Each step that is no test run counts as
+//! one test. Nothing is read from standard input; what is missing on the machine is installed or, for cargo-deny in
+//! `--fast`, left out with a word.
+
+use crate::host;
+use crate::image;
+use crate::launch;
+use crate::shell::{cmd, exists, run as run_command, succeeds};
+use crate::tidy;
+use crate::upstream::Set;
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Test {
+    /// Only what needs no host cluster.
+    #[arg(long)]
+    pub fast: bool,
+}
+
+/// Passed and failed.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    failures: Vec<String>,
+}
+
+pub fn run(options: &Test) -> Result<()> {
+    let mut tally = Tally::default();
+    tally.step("format", || run_command(&mut cargo(&["fmt", "--all", "--check"])));
+    tally.step("tidy", tidy::run);
+    tally.step("clippy", || {
+        let lints = ["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+        run_command(&mut cargo(&lints))
+    });
+    tally.licences(options.fast);
+    tally.tests("workspace", cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]));
+    if !options.fast {
+        tally.on_a_host();
+    }
+    for failure in &tally.failures {
+        println!("FAILED {failure}");
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed > 0 {
+        bail!("{} failed", tally.failed);
+    }
+    Ok(())
+}
+
+impl Tally {
+    /// Runs one step and says whether it passed.
+    fn step(&mut self, name: &str, step: impl FnOnce() -> Result<()>) -> bool {
+        println!("== {name}");
+        let begun = Instant::now();
+        let result = step();
+        println!("== {name}: {} s", begun.elapsed().as_secs());
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                println!("{error:#}");
+                self.fail(name);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn fail(&mut self, name: &str) {
+        self.failed += 1;
+        self.failures.push(name.to_owned());
+    }
+
+    /// Runs `cargo test` and adds up its summaries. A run that fails without one (a crate that does not compile) is one failure.
+    fn tests(&mut self, name: &str, mut command: Command) {
+        println!("== tests: {name}");
+        let begun = Instant::now();
+        let mut failed = 0;
+        let status = (|| -> Result<bool> {
+            let mut child = command.stdout(Stdio::piped()).spawn().context("running cargo test")?;
+            let output = child.stdout.take().context("cargo test has an output")?;
+            for line in BufReader::new(output).lines() {
+                let line = line?;
+                println!("{line}");
+                if let Some((passed, lost)) = summary(&line) {
+                    self.passed += passed;
+                    failed += lost;
+                }
+                if let Some(test) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+                    self.failures.push(test.to_owned());
+                }
+            }
+            Ok(child.wait()?.success())
+        })();
+        self.failed += failed;
+        if failed == 0 && !status.as_ref().is_ok_and(|success| *success) {
+            self.fail(&format!("tests: {name}"));
+        }
+        println!("== tests: {name}: {} s", begun.elapsed().as_secs());
+    }
+
+    fn licences(&mut self, fast: bool) {
+        if !exists("cargo-deny") {
+            if fast {
+                println!("cargo-deny is not installed: licences and bans are not checked");
+                return;
+            }
+            let install = ["install", "--locked", "--quiet", "--root", "target/tools", "cargo-deny@0.19"];
+            if !self.step("install cargo-deny", || run_command(&mut cargo(&install))) {
+                return;
+            }
+        }
+        self.step("licences and bans", || run_command(&mut deny(&["bans", "licenses", "sources"])));
+        // The advisories lie in a git repository of their own; without it there is nothing to compare with.
+        if succeeds(&mut deny(&["fetch"])) {
+            self.step("advisories", || run_command(&mut deny(&["advisories"])));
+        } else {
+            println!("the advisory database cannot be fetched: advisories are not checked");
+        }
+    }
+
+    /// The tests in tests/e2e, against a host with Coracle installed.
+    fn on_a_host(&mut self) {
+        let mut cluster = None;
+        self.step("host", || {
+            cluster = Some(host::up(Set::Minimal)?);
+            Ok(())
+        });
+        let Some(cluster) = cluster else { return };
+        let ready = self.step("image", || {
+            let archive = image::build(&image::Options { quick: false })?;
+            cluster.load(&archive)
+        }) && self.step("chart", || launch::install(&cluster));
+        if ready {
+            let mut test = cargo(&["test", "--locked", "--package", "e2e", "--no-fail-fast"]);
+            test.args(["--", "--ignored", "--test-threads=1"]);
+            test.env("KUBECONFIG", &cluster.kubeconfig).env("CORACLE", image::binary());
+            test.env("PATH", path_with_upstream());
+            self.tests("e2e", test);
+        }
+        if cluster.host.is_some() {
+            self.step("host down", host::down);
+        }
+    }
+}
+
+/// PATH with the pinned upstream programs first.
+pub fn path_with_upstream() -> std::ffi::OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(workspace::upstream_bin()).chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).unwrap_or(path)
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = cmd(env!("CARGO"), arguments);
+    command.current_dir(workspace::root());
+    command
+}
+
+fn deny(arguments: &[&str]) -> Command {
+    let ours = workspace::target().join("tools/bin/cargo-deny");
+    let program = if ours.is_file() { ours } else { "cargo-deny".into() };
+    let mut command = cmd(program, if arguments == ["fetch"] { &[][..] } else { &["check"][..] });
+    command.args(arguments).current_dir(workspace::root());
+    command
+}
+
+/// Passed and failed of a line `test result: ok. 3 passed; 0 failed; ...`.
+fn summary(line: &str) -> Option<(usize, usize)> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let number = |what: &str| counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok());
+    Some((number("passed")?, number("failed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::summary;
+
+    #[test]
+    fn summaries_of_cargo_test_are_read() {
+        let good = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.02s";
+        let bad = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s";
+        assert_eq!(summary(good), Some((12, 0)));
+        assert_eq!(summary(bad), Some((3, 2)));
+        assert_eq!(summary("running 3 tests"), None);
+    }
+}

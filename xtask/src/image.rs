@@ -1,0 +1,56 @@
+//! `cargo xtask image`: the one static binary, and the image `FROM scratch` around it.
+
+use crate::archive::{self, Image, Layer};
+use crate::shell::{cmd, run};
+use crate::workspace;
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// The repository in the image's name; the tag is the workspace's version.
+const REPOSITORY: &str = "coracle.dev/coracle";
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Compile faster, for a larger and slower binary (profile `quick`).
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// The image's name, as the chart's default values say it.
+pub fn name() -> String {
+    format!("{REPOSITORY}:{}", workspace::VERSION)
+}
+
+/// The binary that the last build left.
+pub fn binary() -> PathBuf {
+    workspace::target().join("image/coracle")
+}
+
+/// Builds the binary and writes target/image/coracle.tar.
+pub fn build(options: &Options) -> Result<PathBuf> {
+    let profile = if options.quick { "quick" } else { "release" };
+    // Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut cargo =
+        cmd(env!("CARGO"), ["build", "--locked", "--package", "coracle", "--profile", profile, "--target", &target]);
+    cargo.current_dir(workspace::root()).env("RUSTFLAGS", "-C target-feature=+crt-static");
+    run(&mut cargo).context("building coracle")?;
+    let built = workspace::target().join(&target).join(profile).join("coracle");
+
+    let folder = workspace::target().join("image");
+    let root = folder.join("root");
+    fs::create_dir_all(&root)?;
+    for copy in [binary(), root.join("coracle")] {
+        fs::remove_file(&copy).ok();
+        fs::copy(&built, &copy).with_context(|| format!("copying {}", built.display()))?;
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    }
+    let layer = Layer::pack(&root, &folder.join("layer"))?;
+    let config = json!({"Entrypoint": ["/coracle"], "User": "65532:65532", "WorkingDir": "/"});
+    let archive = folder.join("coracle.tar");
+    archive::write(&archive, &[Image { tags: vec![name()], config, layers: vec![layer] }])?;
+    Ok(archive)
+}
