@@ -141,8 +141,7 @@ impl FieldError {
     /// `supported` is printed quoted and comma-separated in the order given (upstream sorts before the call).
     pub fn not_supported(field: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
         let quoted: Vec<String> = supported.iter().map(|s| format!("\"{s}\"")).collect();
-        let detail =
-            if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
+        let detail = if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
         Self::new(ErrorType::NotSupported, field, Some(value.into()), detail)
     }
 
@@ -195,7 +194,10 @@ mod tests {
     fn errors_read_as_upstream_prints_them() {
         let path = Path::new("spec").child("containers").index(0).child("name");
         assert_eq!(FieldError::required(&path, "").to_string(), "spec.containers[0].name: Required value");
-        assert_eq!(FieldError::invalid(&path, "A", "bad").to_string(), "spec.containers[0].name: Invalid value: \"A\": bad");
+        assert_eq!(
+            FieldError::invalid(&path, "A", "bad").to_string(),
+            "spec.containers[0].name: Invalid value: \"A\": bad"
+        );
         assert_eq!(
             FieldError::not_supported(&path, "x", &["A", "B"]).to_string(),
             "spec.containers[0].name: Unsupported value: \"x\": supported values: \"A\", \"B\""

@@ -89,13 +89,7 @@ impl std::fmt::Display for Status {
 
 impl Status {
     pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            status: "Failure".into(),
-            code,
-            reason: reason.into(),
-            message: message.into(),
-            ..Self::default()
-        }
+        Self { status: "Failure".into(), code, reason: reason.into(), message: message.into(), ..Self::default() }
     }
 
     /// A deletion that left nothing to return.
@@ -148,7 +142,8 @@ impl Status {
 
     /// The path names no resource that is served.
     pub fn no_such_path() -> Self {
-        Self::failure(404, "NotFound", "the server could not find the requested resource").with_details(Details::default())
+        Self::failure(404, "NotFound", "the server could not find the requested resource")
+            .with_details(Details::default())
     }
 
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
@@ -189,8 +184,13 @@ impl Status {
             .iter()
             .map(|e| Cause { reason: e.kind.reason().into(), message: e.body(), field: e.field.to_string() })
             .collect();
-        let details =
-            Details { name: name.into(), group: kind.group.clone(), kind: kind.kind.clone(), causes, ..Details::default() };
+        let details = Details {
+            name: name.into(),
+            group: kind.group.clone(),
+            kind: kind.kind.clone(),
+            causes,
+            ..Details::default()
+        };
         Self::failure(422, "Invalid", message).with_details(details)
     }
 
@@ -210,8 +210,10 @@ impl Status {
     }
 
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {}", accepted.join(", "));
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            accepted.join(", ")
+        );
         Self::failure(415, "UnsupportedMediaType", message)
     }
 
