@@ -158,7 +158,7 @@ impl Quantity {
 
     /// The product, saturating.
     #[must_use]
-    pub fn mul(self, by: i64) -> Self {
+    pub fn times(self, by: i64) -> Self {
         Self::normal(self.mantissa.saturating_mul(i128::from(by)), self.scale, self.format)
     }
 

@@ -155,7 +155,7 @@ fn order_and_arithmetic_go_by_value() {
         assert_eq!((q(a) + q(b)).to_string(), sum, "{a} + {b}");
         assert_eq!((q(a) - q(b)).to_string(), difference, "{a} - {b}");
     }
-    assert_eq!(q("1Mi").mul(3).to_string(), "3Mi");
+    assert_eq!(q("1Mi").times(3).to_string(), "3Mi");
     assert_eq!([q("1"), q("500m")].into_iter().sum::<Quantity>().to_string(), "1500m");
 }
 

@@ -161,9 +161,9 @@ mod tests {
             ("x=a,y=b,z=c", "x=a,y=b,z=c"),
             ("z=c,x=a", "x=a,z=c"),
             ("x!=a,y==b", "x!=a,y=b"),
-            (r#"x=a||y\=b"#, r#"x=a||y\=b"#),
-            (r#"x=a\=\=b"#, r#"x=a\=\=b"#),
-            (r#"x=a\,b"#, r#"x=a\,b"#),
+            (r"x=a||y\=b", r"x=a||y\=b"),
+            (r"x=a\=\=b", r"x=a\=\=b"),
+            (r"x=a\,b", r"x=a\,b"),
             ("x=,z= ", "x=,z= "),
             ("=", ""),
         ];

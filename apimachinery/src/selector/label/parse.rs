@@ -76,7 +76,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, LabelSelectorError> 
             Token::Word(_) | Token::Symbol("!") => {
                 requirements.push(parser.requirement().map_err(LabelSelectorError::Requirement)?);
             }
-            other => {
+            other @ Token::Symbol(_) => {
                 let found = other.literal();
                 return Err(LabelSelectorError::Syntax(format!(
                     "found '{found}', expected: !, identifier, or 'end of string'"
@@ -220,7 +220,7 @@ impl<'a> Parser<'a> {
                 self.next();
                 Ok(BTreeSet::from([word]))
             }
-            other => Err(format!("found '{}', expected: identifier", other.literal())),
+            other @ Token::Symbol(_) => Err(format!("found '{}', expected: identifier", other.literal())),
         }
     }
 }

@@ -59,9 +59,11 @@ fn bad_selectors_are_refused_with_upstreams_texts() {
     );
 }
 
+type Case = (&'static str, &'static [(&'static str, &'static str)], bool);
+
 #[test]
 fn matching() {
-    let cases: &[(&str, &[(&str, &str)], bool)] = &[
+    let cases: &[Case] = &[
         ("", &[("x", "y")], true),
         ("x=y", &[("x", "y")], true),
         ("x=y,z=w", &[("x", "y"), ("z", "w")], true),
