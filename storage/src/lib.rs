@@ -9,6 +9,7 @@
 //! - [`Cache`] wraps a store, is one itself, and is what the API server reads and watches.
 
 pub mod cache;
+mod compactor;
 #[cfg(test)]
 mod conformance;
 mod error;
@@ -25,6 +26,7 @@ mod tail;
 mod transaction;
 
 pub use cache::{Cache, Entry, Follow, Name, Slot, Snapshot};
+pub use compactor::compact_regularly;
 pub use error::Error;
 pub use event::{Event, EventKind};
 pub use expire::sweep;

@@ -250,3 +250,88 @@ impl<E: Item> Held<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Drop(u64, Arc<str>);
+
+    impl Item for Drop {
+        fn revision(&self) -> Revision {
+            Revision(self.0)
+        }
+
+        fn resource(&self) -> &Arc<str> {
+            &self.1
+        }
+
+        fn weight(&self) -> usize {
+            10
+        }
+    }
+
+    fn drops(revisions: std::ops::RangeInclusive<u64>, resource: &str) -> Vec<Arc<Drop>> {
+        revisions.map(|revision| Arc::new(Drop(revision, resource.into()))).collect()
+    }
+
+    /// `fallen`, `closed`, `nothing until 7`, or the revisions.
+    fn pull(ring: &Ring<Drop>, resource: Option<&str>, after: u64) -> String {
+        match ring.pull(resource.map(Arc::from).as_ref(), Revision(after)) {
+            Pull::Events(events) => events.iter().map(|event| event.0.to_string()).collect::<Vec<_>>().join(" "),
+            Pull::Nothing(through) => format!("nothing until {through}"),
+            Pull::Fallen => "fallen".into(),
+            Pull::Closed => "closed".into(),
+        }
+    }
+
+    #[test]
+    fn each_resource_remembers_what_it_has_lost() {
+        let bounds = Bounds { events: 4, bytes: 1_000, fresh: Duration::from_secs(1), floor: 4 };
+        let ring = Ring::new(bounds, Revision(10));
+        ring.push(&drops(11..=12, "pods"));
+        ring.push(&drops(13..=13, "nodes"));
+        ring.push(&drops(14..=17, "pods"));
+        let cases = [
+            (None, 12, "fallen"),
+            (None, 13, "14 15 16 17"),
+            (None, 17, "nothing until 17"),
+            (Some("pods"), 11, "fallen"),
+            (Some("pods"), 12, "14 15 16 17"),
+            (Some("pods"), 16, "17"),
+            (Some("nodes"), 12, "fallen"),
+            (Some("nodes"), 13, "nothing until 17"),
+            (Some("quiet"), 10, "nothing until 17"),
+            (Some("quiet"), 9, "fallen"),
+        ];
+        for (resource, after, expected) in cases {
+            assert_eq!(pull(&ring, resource, after), expected, "{resource:?} after {after}");
+        }
+        ring.forget(Revision(15));
+        assert_eq!(pull(&ring, Some("quiet"), 14), "fallen");
+        assert_eq!(pull(&ring, Some("pods"), 15), "16 17");
+        ring.close();
+        assert_eq!(pull(&ring, Some("pods"), 15), "16 17");
+        assert_eq!(pull(&ring, Some("pods"), 17), "closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_kept_while_it_is_fresh() {
+        let bounds = Bounds { events: 100, bytes: 600, fresh: Duration::from_secs(10), floor: 2 };
+        let ring = Ring::new(bounds, Revision(0));
+        ring.push(&drops(1..=50, "pods"));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        ring.push(&drops(51..=51, "pods"));
+        assert_eq!(pull(&ring, None, 0).split(' ').count(), 51);
+        // The bytes are a hard bound.
+        ring.push(&drops(52..=70, "pods"));
+        assert_eq!(pull(&ring, None, 9), "fallen");
+        assert_eq!(pull(&ring, None, 10).split(' ').count(), 60);
+        // What is stale goes when something comes, down to the floor.
+        tokio::time::advance(Duration::from_secs(11)).await;
+        ring.push(&drops(71..=71, "nodes"));
+        assert_eq!(pull(&ring, None, 69), "70 71");
+        assert_eq!(pull(&ring, None, 68), "fallen");
+    }
+}
