@@ -3,6 +3,8 @@
 //! Integers need no relocation, so the arrays stay in the read-only part of the binary: pages are read from the file
 //! when a kind is first used and cost no private memory. A line that this program does not understand fails the build.
 
+#![expect(clippy::panic, reason = "a build script reports by panicking")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::{env, fs, path::Path};
@@ -184,6 +186,12 @@ impl Tables {
                 field_rows.push(row);
             }
         }
+        let mut numbered = Vec::new();
+        for t in &types {
+            let mut order: Vec<usize> = (0..t.fields.len()).collect();
+            order.sort_by_key(|index| t.fields[*index].number.parse::<u32>().unwrap_or(0));
+            numbered.extend(order);
+        }
         let mut type_rows = String::new();
         let mut sorted = Vec::new();
         let mut kinds = BTreeMap::new();
@@ -199,7 +207,10 @@ impl Tables {
                 kinds.insert((parts[0].to_owned(), parts[1].to_owned(), parts[2].to_owned()), id);
             }
         }
-        self.code(&models, &type_rows, types.len(), &field_rows, &sorted, &kinds)
+        let mut code = self.code(&models, &type_rows, types.len(), &field_rows, &sorted, &kinds);
+        writeln!(code, "pub(super) static NUMBERED: [u8; {}] = {numbered:?};", numbered.len())
+            .expect("write to a string");
+        code
     }
 
     fn type_row(&mut self, t: &TypeText, package: usize, spans: [usize; 4]) -> [usize; 13] {

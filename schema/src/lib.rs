@@ -3,6 +3,8 @@
 //! The tables under `tables/` are compiled into static arrays by `build.rs`. Nothing here does I/O, reads a clock or
 //! knows HTTP; nothing here is written per kind except the cells of the printed tables.
 
+pub mod codec;
+pub mod json;
 pub mod resources;
 pub mod types;
 

@@ -98,6 +98,14 @@ impl Type {
         &generated::FIELDS[first..first + usize::from(self.field_count)]
     }
 
+    /// The fields which are in protobuf, by rising number.
+    pub fn by_number(&self) -> impl DoubleEndedIterator<Item = &'static Field> + use<> {
+        let first = usize::from(self.first_field);
+        let order = &generated::NUMBERED[first..first + usize::from(self.field_count)];
+        let fields = self.fields();
+        order.iter().map(move |index| &fields[usize::from(*index)]).filter(|field| field.number() != 0)
+    }
+
     /// The members of the JSON object sorted by name, with those of inlined types in place.
     pub fn members(&self) -> impl ExactSizeIterator<Item = &'static Field> + use<> {
         self.sorted().iter().map(|id| &generated::FIELDS[usize::from(*id)])
