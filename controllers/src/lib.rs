@@ -1,1 +1,34 @@
-//! placeholder
+//! The controllers of a tenant cluster: what upstream's kube-controller-manager does, one file each.
+//!
+//! A controller reads the shared caches of [`informer`], decides purely, and hands its decision as a [`plan::Plan`] to the one
+//! driver that owns queues, back-off, events and writes. Each acts as its own service account in `kube-system`.
+//!
+//! They refuse to poll, to keep state that a restart would lose, and to write when nothing changed.
+
+pub mod api;
+pub mod controller;
+pub mod health;
+pub mod plan;
+pub mod queue;
+pub mod recorder;
+
+mod conditions;
+mod deployment;
+mod driver;
+mod endpoint_slice;
+mod endpoint_slice_mirroring;
+mod endpoints;
+mod int_or_percent;
+mod meta;
+mod ownership;
+mod pods;
+mod replica_set;
+mod root_ca;
+mod run;
+mod selector;
+mod semantic;
+mod service_account;
+mod services;
+
+pub use health::{Health, Report};
+pub use run::{Clients, Config, Deps, run};

@@ -54,6 +54,12 @@ impl Informers {
         Store::new(cache.clone())
     }
 
+    /// A resource's store if somebody has opened it already; nothing is started.
+    pub fn opened(&self, resource: &GroupVersionResource) -> Option<Store<PartialObject>> {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(resource).map(|running| Store::new(running.cache.clone()))
+    }
+
     /// Stops following a resource, as when its custom resource definition is gone. Stores that are still held keep
     /// what they last saw.
     pub fn forget(&self, resource: &GroupVersionResource) {
