@@ -167,10 +167,15 @@ async fn sweeping_deletes_what_is_old_and_unchanged() {
     assert_eq!(sweep(&cache, "events", 5, young, odd_stay).await.unwrap(), 3);
     let left: Vec<_> = cache.snapshot("events").entries.values().map(|entry| entry.name_number()).collect();
     assert_eq!(left, [1, 3, 5, 6, 7, 8, 9]);
-    // One that is written between the look and the deletion stays.
+    // One that is written between the look and the deletion stays. The write is under way when the deletion is asked for,
+    // and is kept from being given up.
+    let writing = std::sync::Mutex::new(Vec::new());
     let race = |entry: &Entry| {
-        let write = cache.transact(vec![at("events/default/1", 2)], vec![put("events/default/1", "young")]);
-        let _ = write.now_or_never();
+        if entry.name_number() == 1 {
+            let mut write = cache.transact(vec![at("events/default/1", 2)], vec![put("events/default/1", "young")]);
+            assert!((&mut write).now_or_never().is_none());
+            writing.lock().unwrap().push(write);
+        }
         Some(entry.name_number())
     };
     assert_eq!(sweep(&cache, "events", 2, race, |_| Some(super::body("swept"))).await.unwrap(), 0);
