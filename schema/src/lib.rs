@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod json;
+pub mod patch;
 pub mod resources;
 pub mod types;
 
