@@ -4,10 +4,12 @@
 //! knows HTTP; nothing here is written per kind except the cells of the printed tables.
 
 pub mod codec;
+pub mod decode;
 pub mod json;
 pub mod patch;
 pub mod resources;
 pub mod types;
 
+pub use decode::{DecodeError, FieldValidation, decode, normalize, type_meta};
 pub use resources::{ResourceInfo, ServedVersion, SubresourceInfo, registered, resources, served};
 pub use types::{Field, Form, ListType, PatchStrategy, Scalar, Shape, Type, kind, kind_of, type_named, types};

@@ -2,6 +2,7 @@
 //! protobuf and the strict decoder must each give the other file byte for byte.
 
 use schema::codec::{Envelope, envelope_to_json, json_to_envelope, protobuf_to_json};
+use schema::{FieldValidation, decode};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -66,6 +67,11 @@ fn every_kind_round_trips_byte_for_byte() {
             Ok(got) if got == protobuf => {}
             Ok(_) => failures.push(format!("{name}: to protobuf differs")),
             Err(error) => failures.push(format!("{name}: to protobuf: {error}")),
+        }
+        match decode(Some(t), &json, FieldValidation::Strict) {
+            Ok((got, _)) if serde_json::from_slice::<serde_json::Value>(&json).is_ok_and(|want| want == got) => {}
+            Ok(_) => failures.push(format!("{name}: decoded differs")),
+            Err(error) => failures.push(format!("{name}: decode: {error}")),
         }
     }
     let fields: usize = schema::types().iter().map(|t| t.fields().len()).sum();
