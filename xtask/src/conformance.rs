@@ -74,7 +74,7 @@ pub fn run(options: &Options) -> Result<()> {
     let outcomes = outcomes(&fs::read_to_string(output.join("report.json"))?)?;
     report(&outcomes, &output)?;
 
-    let passed: BTreeSet<String> = with(&outcomes, |failure| failure.is_none());
+    let passed: BTreeSet<String> = with(&outcomes, Option::is_none);
     if options.update {
         let all: BTreeSet<String> = listed.union(&passed).cloned().collect();
         fs::write(&list, write_list(&all))?;

@@ -5,7 +5,7 @@
 //! only when a program in it or this file has changed. They are stand-ins for upstream's images, for development.
 
 use super::network::{CONTROL_PLANE, CONTROL_PLANE_ADDRESS, enter};
-use super::{Cluster, Host, NODES, fill};
+use super::{Cluster, Host, NODES, fill, node};
 use crate::archive::{self, Image, Layer};
 use crate::shell::{cmd, exists, quiet, read};
 use crate::upstream::{self, COREDNS, Set};
@@ -90,7 +90,7 @@ impl Host {
         }
         let inside = self.inside(NODES[0])?;
         let ctr = |arguments: &[&str]| {
-            quiet(&mut self.in_node(&inside, "ctr", &[&["-n", "k8s.io", "images"], arguments].concat()))
+            quiet(&mut node::in_node(&inside, "ctr", &[&["-n", "k8s.io", "images"], arguments].concat()))
         };
         for tag in archives.iter().map(|archive| archive::tags(archive)).collect::<Result<Vec<_>>>()?.concat() {
             let Some(name) = tag.strip_prefix("registry.k8s.io/") else { continue };

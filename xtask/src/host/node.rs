@@ -43,7 +43,7 @@ impl Host {
         let containerd = format!("{node}-containerd");
         let program = find("containerd").context("containerd is not installed")?.display().to_string();
         self.start(&containerd, &inside, &[&program, "-c", &file("containerd.toml"), "-l", "warn"])?;
-        self.wait(&containerd, "serving", 60, || succeeds(&mut self.in_node(&inside, "ctr", &["version"])))?;
+        self.wait(&containerd, "serving", 60, || succeeds(&mut in_node(&inside, "ctr", &["version"])))?;
 
         let kubelet = [
             Host::program("kubelet"),
@@ -80,8 +80,7 @@ impl Host {
         let inside = self.inside(node)?;
         let archive = archive.display().to_string();
         let arguments = ["-n", "k8s.io", "images", "import", "--all-platforms", &archive];
-        quiet(&mut self.in_node(&inside, "ctr", &arguments))
-            .with_context(|| format!("importing images into {node}"))?;
+        quiet(&mut in_node(&inside, "ctr", &arguments)).with_context(|| format!("importing images into {node}"))?;
         fs::write(mark, version)?;
         Ok(())
     }
@@ -123,12 +122,6 @@ impl Host {
     pub(super) fn inside(&self, node: &str) -> Result<Prefix> {
         let pid = self.pid(node).with_context(|| format!("node {node} does not run"))?.to_string();
         Ok(["nsenter", "-t", &pid, "-m", "-u", "-n"].map(str::to_owned).to_vec())
-    }
-
-    pub(super) fn in_node(&self, inside: &Prefix, program: &str, arguments: &[&str]) -> std::process::Command {
-        let mut command = cmd(&inside[0], &inside[1..]);
-        command.arg(program).args(arguments);
-        command
     }
 
     fn start_holder(&self, node: &str) -> Result<()> {
@@ -229,6 +222,13 @@ impl Host {
     }
 }
 
+/// A program in a node, behind the prefix of [`Host::inside`].
+pub(super) fn in_node(inside: &Prefix, program: &str, arguments: &[&str]) -> std::process::Command {
+    let mut command = cmd(&inside[0], &inside[1..]);
+    command.arg(program).args(arguments);
+    command
+}
+
 /// The mounted cgroup hierarchies: one on cgroup v2, one per controller on v1.
 fn cgroup_roots() -> Vec<PathBuf> {
     let root = PathBuf::from(CGROUPS);
@@ -236,7 +236,7 @@ fn cgroup_roots() -> Vec<PathBuf> {
         return vec![root];
     }
     let controllers =
-        ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd", "hugetlb"];
+        ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd", "hugetlb", "unified"];
     controllers.iter().map(|name| root.join(name)).filter(|path| path.is_dir()).collect()
 }
 

@@ -50,9 +50,9 @@ impl Host {
         self.pid(name).is_some()
     }
 
-    /// Ends a component: politely first, after ten seconds by force.
+    /// Ends a component: politely first, after five seconds by force.
     pub fn stop(&self, name: &str) {
-        for (signal, patience) in [("-TERM", 10), ("-KILL", 5)] {
+        for (signal, patience) in [("-TERM", 5), ("-KILL", 5)] {
             let Some(pid) = self.pid(name) else { break };
             succeeds(&mut cmd("kill", [signal, &pid.to_string()]));
             let end = Instant::now() + Duration::from_secs(patience);
