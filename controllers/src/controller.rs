@@ -9,6 +9,7 @@ use crate::plan::Plan;
 use crate::queue::Key;
 use apimachinery::clock::Clock;
 use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
 use informer::{Event, Store};
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ pub struct Descriptor {
 
 /// One resource whose changes wake keys.
 pub struct Watch {
-    store: Store<informer::PartialObject>,
+    ready: BoxFuture<'static, ()>,
     keys: BoxStream<'static, Vec<Key>>,
 }
 
@@ -45,7 +46,13 @@ impl Watch {
         K: DeserializeOwned + Send + Sync + 'static,
     {
         let keys = store.subscribe().into_stream().map(move |event| wake(&event)).boxed();
-        Self { store: informers.metadata(store.resource()), keys }
+        let store = informers.metadata(store.resource());
+        Self { ready: async move { store.synced().await }.boxed(), keys }
+    }
+
+    /// Wakes what `keys` says; work begins when `ready` is.
+    pub(crate) fn of(ready: impl Future<Output = ()> + Send + 'static, keys: BoxStream<'static, Vec<Key>>) -> Self {
+        Self { ready: ready.boxed(), keys }
     }
 
     /// Wakes the changed object itself.
@@ -56,8 +63,8 @@ impl Watch {
         Self::on(informers, store, |event| event.latest().map(|object| key_of(&**object)).into_iter().collect())
     }
 
-    pub(crate) fn into_parts(self) -> (Store<informer::PartialObject>, BoxStream<'static, Vec<Key>>) {
-        (self.store, self.keys)
+    pub(crate) fn into_parts(self) -> (BoxFuture<'static, ()>, BoxStream<'static, Vec<Key>>) {
+        (self.ready, self.keys)
     }
 }
 

@@ -21,14 +21,14 @@ use informer::{Event, Informers, Store};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use rollout::Rollout;
+use rollout::{Missing, Rollout};
 use std::sync::Arc;
 
 pub(crate) const HASH_LABEL: &str = "pod-template-hash";
 
 pub(crate) struct Deployments {
     informers: Informers,
-    deployments: Store<Deployment>,
+    own: Store<Deployment>,
     sets: Store<ReplicaSet>,
     pods: Store<Pod>,
 }
@@ -46,7 +46,7 @@ pub struct Observed {
 impl Deployments {
     pub(crate) fn new(informers: &Informers) -> Self {
         let sets = informers.store::<ReplicaSet>();
-        Self { informers: informers.clone(), deployments: informers.store(), sets, pods: pods::store(informers) }
+        Self { informers: informers.clone(), own: informers.store(), sets, pods: pods::store(informers) }
     }
 }
 
@@ -121,17 +121,17 @@ impl Controller for Deployments {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        let by_set = self.deployments.clone();
-        let (by_pod, sets) = (self.deployments.clone(), self.sets.clone());
+        let by_set = self.own.clone();
+        let (by_pod, sets) = (self.own.clone(), self.sets.clone());
         vec![
-            Watch::own(&self.informers, &self.deployments),
+            Watch::own(&self.informers, &self.own),
             Watch::on(&self.informers, &self.sets, move |event| wake_by_set(&by_set, event)),
             Watch::on(&self.informers, &self.pods, move |event| wake_by_pod(&by_pod, &sets, event)),
         ]
     }
 
     fn observe(&self, key: &Key) -> Option<Observed> {
-        let deployment = self.deployments.get(&key.namespace, &key.name)?;
+        let deployment = self.own.get(&key.namespace, &key.name)?;
         let mut candidates = self.sets.list_in(&key.namespace);
         candidates.retain(|set| set.controller().is_none_or(|owner| owner.uid == deployment.uid()));
         let namesake = self.sets.get(&key.namespace, &set_name(&deployment, &template_hash(&deployment)));
@@ -195,7 +195,7 @@ fn plan(observed: &Observed, now: Timestamp) -> Plan {
     }
     rollout.note_pause();
     if deployment.spec.paused == Some(true) {
-        rollout.sync_new(None);
+        rollout.sync_new(Missing::Leave);
         rollout.scale();
         rollout.clean_up();
         return rollout.finish(status::calculate);
@@ -203,7 +203,7 @@ fn plan(observed: &Observed, now: Timestamp) -> Plan {
     if let Some(revision) = revision::rollback_to(deployment) {
         return revision::roll_back(deployment, &rollout, revision);
     }
-    rollout.sync_new(None);
+    rollout.sync_new(Missing::Leave);
     if rollout.is_scaling() {
         rollout.scale();
         return rollout.finish(status::calculate);

@@ -18,7 +18,7 @@ use tracing::Instrument;
 pub(crate) async fn run(controller: Arc<dyn Reconcile>, api: Api, health: Arc<Entry>, stop: CancellationToken) {
     let descriptor = controller.descriptor();
     let queue = Arc::new(Queue::new());
-    let (stores, streams): (Vec<_>, Vec<_>) =
+    let (ready, streams): (Vec<_>, Vec<_>) =
         controller.watches().into_iter().map(crate::controller::Watch::into_parts).unzip();
     let feed = {
         let queue = queue.clone();
@@ -30,7 +30,7 @@ pub(crate) async fn run(controller: Arc<dyn Reconcile>, api: Api, health: Arc<En
         })
     };
     let work = async {
-        join_all(stores.iter().map(informer::Store::synced)).await;
+        join_all(ready).await;
         health.set_running(true);
         tracing::debug!(controller = descriptor.name, "caches are complete, working");
         let mut working = JoinSet::new();

@@ -177,7 +177,7 @@ fn plan(observed: &Observed) -> Plan {
 }
 
 /// Endpoints by port set; and whether some pod was left out because its node is unknown.
-fn desired(observed: &Observed, address_type: &str) -> (BTreeMap<String, (Vec<EndpointPort>, Vec<Endpoint>)>, bool) {
+fn desired(observed: &Observed, address_type: &str) -> (ByPorts, bool) {
     let Observed { service, pods, nodes, .. } = observed;
     let mut groups = BTreeMap::new();
     let mut waiting = false;
@@ -273,6 +273,9 @@ fn new_slice(service: &Service, address_type: &str, ports: Vec<EndpointPort>) ->
     }
 }
 
+/// Endpoints under a text of the ports that they share, with those ports.
+pub(crate) type ByPorts = BTreeMap<String, (Vec<EndpointPort>, Vec<Endpoint>)>;
+
 /// Slices to be written. Also the mirroring controller's.
 #[derive(Default)]
 pub(crate) struct Changes {
@@ -287,7 +290,7 @@ impl Changes {
     pub(crate) fn place(
         &mut self,
         existing: Vec<Arc<EndpointSlice>>,
-        desired: BTreeMap<String, (Vec<EndpointPort>, Vec<Endpoint>)>,
+        desired: ByPorts,
         template: impl Fn(Vec<EndpointPort>) -> EndpointSlice,
     ) {
         let mut by_ports: BTreeMap<String, Vec<Arc<EndpointSlice>>> = BTreeMap::new();

@@ -4,7 +4,7 @@
 //! Owns the slices that carry its name in their managed-by label. Woken by Endpoints, Services and slices.
 
 use crate::controller::{Controller, Descriptor, Watch};
-use crate::endpoint_slice::{Changes, MANAGER_LABEL, PER_SLICE, SERVICE_LABEL, service_of, slices};
+use crate::endpoint_slice::{ByPorts, Changes, MANAGER_LABEL, PER_SLICE, SERVICE_LABEL, service_of, slices};
 use crate::meta::{Meta, Of};
 use crate::plan::Plan;
 use crate::queue::Key;
@@ -115,7 +115,7 @@ fn plan(Observed { endpoints, slices }: &Observed) -> Plan {
     plan
 }
 
-fn desired(endpoints: &Endpoints, address_type: &str) -> BTreeMap<String, (Vec<EndpointPort>, Vec<Endpoint>)> {
+fn desired(endpoints: &Endpoints, address_type: &str) -> ByPorts {
     let mut groups = BTreeMap::new();
     for subset in endpoints.subsets.iter().flatten() {
         let endpoints = of_subset(subset, address_type);

@@ -14,12 +14,16 @@ pub mod recorder;
 
 mod conditions;
 mod deployment;
+mod discovery;
 mod driver;
 mod endpoint_slice;
 mod endpoint_slice_mirroring;
 mod endpoints;
+mod garbage_collector;
 mod int_or_percent;
 mod meta;
+mod monitors;
+mod namespace;
 mod ownership;
 mod pods;
 mod replica_set;

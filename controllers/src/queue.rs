@@ -2,7 +2,6 @@
 //!
 //! A key that is added while it is worked on comes again afterwards and never twice at once. It knows no work.
 
-use apimachinery::clock::Rng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -141,11 +140,6 @@ impl Queue {
     pub(crate) fn depth(&self) -> usize {
         self.lock().ready.len()
     }
-}
-
-/// Up to `spread` more than `base`, so that many keys do not come due together.
-pub(crate) fn jittered(base: Duration, spread: f64, rng: &dyn Rng) -> Duration {
-    base + base.mul_f64(spread * rng.below(1000) as f64 / 1000.0)
 }
 
 #[cfg(test)]

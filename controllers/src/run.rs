@@ -3,7 +3,10 @@
 use crate::api::Api;
 use crate::controller::{Controller, Planned, Reconcile};
 use crate::driver;
+use crate::garbage_collector::GarbageCollector;
 use crate::health::Health;
+use crate::monitors::Monitors;
+use crate::namespace::Namespaces;
 use crate::recorder::Recorder;
 use apimachinery::clock::{Clock, Rng};
 use informer::Informers;
@@ -38,7 +41,8 @@ pub struct Deps {
 /// Runs all controllers until `deps.stop`; returns when the last has finished its work. `deps.health` tells meanwhile.
 pub async fn run(config: Config, deps: Deps) {
     let mut running = JoinSet::new();
-    for controller in controllers(&deps) {
+    let monitors = Monitors::new(deps.informers.clone(), (deps.clients)("generic-garbage-collector"));
+    for controller in controllers(&deps, &monitors) {
         let descriptor = controller.descriptor();
         if config.disabled.iter().any(|name| name == descriptor.name) {
             continue;
@@ -48,6 +52,7 @@ pub async fn run(config: Config, deps: Deps) {
         let api = Api::new(client, deps.informers.clone(), recorder);
         running.spawn(driver::run(controller, api, deps.health.entry(descriptor.name), deps.stop.clone()));
     }
+    running.spawn(monitors.run(deps.stop.clone()));
     while running.join_next().await.is_some() {}
 }
 
@@ -55,9 +60,11 @@ fn planned<C: Controller>(deps: &Deps, controller: C) -> Arc<dyn Reconcile> {
     Arc::new(Planned { controller, clock: deps.clock.clone() })
 }
 
-fn controllers(deps: &Deps) -> Vec<Arc<dyn Reconcile>> {
+fn controllers(deps: &Deps, monitors: &Monitors) -> Vec<Arc<dyn Reconcile>> {
     let informers = &deps.informers;
     vec![
+        Arc::new(Namespaces::new(informers, monitors, deps.clock.clone())),
+        Arc::new(GarbageCollector::new(monitors.clone())),
         planned(deps, crate::service_account::ServiceAccounts::new(informers)),
         planned(deps, crate::root_ca::RootCa::new(informers, deps.ca_bundle.clone())),
         planned(deps, crate::endpoints::EndpointsController::new(informers)),

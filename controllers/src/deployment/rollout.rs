@@ -31,6 +31,16 @@ pub(super) struct Rollout<'a> {
     deletions: Vec<usize>,
 }
 
+/// What to do when no ReplicaSet has the Deployment's template.
+#[derive(Clone, Copy)]
+pub(super) enum Missing<'a> {
+    Leave,
+    /// Make one, unless another already has its name; that is a collision of hashes.
+    Make {
+        namesake: Option<&'a ReplicaSet>,
+    },
+}
+
 pub(super) struct Working {
     pub(super) set: ReplicaSet,
     state: State,
@@ -124,9 +134,9 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    /// Brings the new ReplicaSet's annotations and the Deployment's revision up to date; makes the set when `make` is
-    /// given and there is none. `make` holds whoever has the name that it would get.
-    pub(super) fn sync_new(&mut self, make: Option<Option<&ReplicaSet>>) {
+    /// Brings the new ReplicaSet's annotations and the Deployment's revision up to date; does what `missing` says when
+    /// there is none.
+    pub(super) fn sync_new(&mut self, missing: Missing<'_>) {
         let next = self.old().iter().map(|index| revision::of(&self.sets[*index].set)).max().unwrap_or(0) + 1;
         let min_ready = self.deployment.spec.min_ready_seconds;
         if let Some(index) = self.new {
@@ -147,10 +157,10 @@ impl<'a> Rollout<'a> {
             }
             return;
         }
-        match make {
-            None => {}
-            Some(Some(_namesake)) => self.collisions = Some(self.collisions.unwrap_or(0) + 1),
-            Some(None) => self.make_new(next),
+        match missing {
+            Missing::Leave => {}
+            Missing::Make { namesake: Some(_) } => self.collisions = Some(self.collisions.unwrap_or(0) + 1),
+            Missing::Make { namesake: None } => self.make_new(next),
         }
     }
 
@@ -352,7 +362,7 @@ impl<'a> Rollout<'a> {
 
     /// The strategy `RollingUpdate`.
     pub(super) fn roll(&mut self, namesake: Option<&ReplicaSet>) {
-        self.sync_new(Some(namesake));
+        self.sync_new(Missing::Make { namesake });
         let Some(new) = self.new else { return };
         let wanted = replicas(self.deployment);
         let size = self.sets[new].size();
@@ -413,7 +423,7 @@ impl<'a> Rollout<'a> {
         if shrunk || self.old_pods_run(pods) {
             return;
         }
-        self.sync_new(Some(namesake));
+        self.sync_new(Missing::Make { namesake });
         let Some(new) = self.new else { return };
         self.resize(new, replicas(self.deployment), false);
         self.clean_up_when_complete();
