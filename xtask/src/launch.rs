@@ -65,7 +65,7 @@ pub fn install(cluster: &Cluster) -> Result<()> {
     let status = ["-n", NAMESPACE, "rollout", "status", "deployment", "--timeout=120s"];
     let Err(error) = quiet(&mut cluster.kubectl(status)) else { return Ok(()) };
     let pods = read(&mut cluster.kubectl(["-n", NAMESPACE, "describe", "pods"])).unwrap_or_default();
-    let logs = ["-n", NAMESPACE, "logs", "--all-pods", "deployment/coracle", "--tail=20"];
+    let logs = ["-n", NAMESPACE, "logs", "deployment/coracle-operator", "--tail=20"];
     let logs = read(&mut cluster.kubectl(logs)).unwrap_or_default();
     bail!("the operator does not run: {error}\nits pods:\n{}\nits log:\n{}", tail(&pods, 15), tail(&logs, 20));
 }
