@@ -6,14 +6,20 @@
 //! is no layer: it runs inside the verbs that write.
 
 pub mod admission;
+pub mod api;
 pub mod authn;
 pub mod authz;
 pub mod backend;
 pub mod bootstrap;
+pub mod discovery;
+pub mod openapi;
 pub mod pki;
+pub mod proxy;
 pub mod registry;
 pub mod request;
 pub mod reviews;
+pub mod server;
+pub mod testing;
 
 #[cfg(test)]
 mod fixture;

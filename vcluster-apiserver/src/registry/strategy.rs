@@ -84,6 +84,24 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
+    /// Whether a status that comes with a creation is kept: nodes, which register themselves with one.
+    fn keeps_status_on_create(&self) -> bool {
+        false
+    }
+
+    /// `PrepareForUpdate` of any other subresource that shows the object itself (`ephemeralcontainers`, `resize`,
+    /// `approval`, `finalize`). The generic path already restored everything that the subresource may not change.
+    fn prepare_subresource_update(&self, _subresource: &str, _new: &mut Object, _old: &Object) {}
+
+    fn validate_subresource_update(&self, _subresource: &str, _new: &Object, _old: &Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Whether the kind's objects are never garbage collected, so that no deletion policy applies: events.
+    fn ignores_propagation(&self) -> bool {
+        false
+    }
+
     /// Seconds that a deletion waits for the node, when the kind deletes gracefully: pods.
     fn grace_period(&self, _object: &Object, _asked: Option<i64>) -> Option<i64> {
         None

@@ -1,0 +1,61 @@
+//! `APIGroupDiscoveryList` v2: everything in one document.
+
+use crate::registry::Snapshot;
+use crate::registry::resource::{Resource, Subresource};
+use apimachinery::{GroupVersion, GroupVersionKind};
+use serde_json::{Map, Value, json};
+
+/// The core group (`core`) or all named ones.
+pub fn document(snapshot: &Snapshot, core: bool) -> Value {
+    let mut items: Vec<Value> = Vec::new();
+    let mut groups: Vec<&str> = Vec::new();
+    for served in &snapshot.versions {
+        let group = served.group_version.group.as_str();
+        if group.is_empty() != core || groups.contains(&group) {
+            continue;
+        }
+        groups.push(group);
+        let versions = snapshot.versions.iter().filter(|s| s.group_version.group == group);
+        let versions: Vec<Value> = versions.map(|s| version(snapshot, &s.group_version)).collect();
+        let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
+        items.push(json!({ "metadata": metadata, "versions": versions }));
+    }
+    json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
+    })
+}
+
+fn version(snapshot: &Snapshot, group_version: &GroupVersion) -> Value {
+    let resources: Vec<Value> = snapshot.of(group_version).map(|r| resource(r)).collect();
+    json!({ "version": group_version.version, "resources": resources, "freshness": "Current" })
+}
+
+fn kind(kind: &GroupVersionKind) -> Value {
+    json!({ "group": kind.group, "version": kind.version, "kind": kind.kind })
+}
+
+fn resource(resource: &Resource) -> Value {
+    let mut entry = Map::new();
+    entry.insert("resource".into(), resource.gvr.resource.as_str().into());
+    entry.insert("responseKind".into(), kind(&resource.kind));
+    entry.insert("scope".into(), if resource.namespaced { "Namespaced" } else { "Cluster" }.into());
+    entry.insert("singularResource".into(), resource.singular.as_str().into());
+    entry.insert("verbs".into(), resource.verbs.clone().into());
+    if !resource.short_names.is_empty() {
+        entry.insert("shortNames".into(), resource.short_names.clone().into());
+    }
+    if !resource.categories.is_empty() {
+        entry.insert("categories".into(), resource.categories.clone().into());
+    }
+    if !resource.subresources.is_empty() {
+        let list: Vec<Value> = resource.subresources.iter().map(subresource).collect();
+        entry.insert("subresources".into(), list.into());
+    }
+    Value::Object(entry)
+}
+
+fn subresource(subresource: &Subresource) -> Value {
+    json!({
+        "subresource": subresource.name, "responseKind": kind(&subresource.kind), "verbs": subresource.verbs,
+    })
+}

@@ -1,0 +1,108 @@
+//! The seam between the generic server and what is known about a kind's fields: tables for built-in kinds, structural
+//! schemas for custom ones.
+//!
+//! A model works on JSON trees and never on metadata the generic path owns. What it cannot do it says with `None`.
+
+use apimachinery::Object;
+use bytes::Bytes;
+use serde_json::Value;
+
+/// What decoding found out about fields that the kind does not have; texts as upstream words them.
+pub type Strict = Vec<String>;
+
+/// A kind's fields.
+pub trait Model: Send + Sync + 'static {
+    /// Brings a decoded tree into the kind's form: unknown fields leave it and are reported, values of the wrong type
+    /// are an error (its text is upstream's decoding error).
+    fn normalize(&self, object: &mut Object) -> Result<Strict, String>;
+
+    /// Static defaults of the table or schema.
+    fn default(&self, _object: &mut Object) {}
+
+    /// The protobuf message of canonical JSON, without the envelope. `None`: the kind has no protobuf form.
+    fn to_protobuf(&self, _json: &[u8]) -> Option<Bytes> {
+        None
+    }
+
+    /// A tree from a protobuf message.
+    fn from_protobuf(&self, _raw: &[u8]) -> Option<Result<Object, String>> {
+        None
+    }
+
+    /// Strategic merge of `patch` into `live`; `None`: the kind has no patch strategies (custom resources).
+    fn strategic_merge(&self, _live: &Object, _patch: &Value) -> Option<Result<Object, String>> {
+        None
+    }
+
+    /// Brings `metadata.managedFields` up to date after a write that is no apply.
+    fn track_update(&self, _live: Option<&Object>, _new: &mut Object, _tracking: &Tracking) {}
+
+    /// Server-side apply of `applied` over `live`; `None`: the kind cannot be applied. Conflicts with other managers are
+    /// an error unless `force`.
+    fn apply(
+        &self,
+        _live: Option<&Object>,
+        _applied: &Object,
+        _tracking: &Tracking,
+        _force: bool,
+    ) -> Option<Result<Object, ApplyError>> {
+        None
+    }
+
+    /// Printer columns; `None`: name and creation time.
+    fn columns(&self) -> Option<Vec<Column>> {
+        None
+    }
+
+    /// The cells of one object, in the order of [`Model::columns`].
+    fn cells(&self, _object: &Object, _now: jiff::Timestamp) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// Whether items of lists carry their own kind and apiVersion: custom resources do.
+    fn items_are_typed(&self) -> bool {
+        false
+    }
+}
+
+/// Who writes, for `metadata.managedFields`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tracking {
+    pub manager: String,
+    /// The version that the client wrote in.
+    pub api_version: String,
+    /// Empty for the resource itself.
+    pub subresource: String,
+    /// RFC 3339.
+    pub time: String,
+}
+
+/// Why an apply was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplyError {
+    /// Fields that others own: (manager as it is shown, field path).
+    Conflicts(Vec<(String, String)>),
+    /// The applied object does not fit the kind.
+    Invalid(String),
+}
+
+/// One `TableColumnDefinition`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    pub kind: String,
+    pub format: String,
+    pub description: String,
+    /// 0 is always shown, 1 in wide output.
+    pub priority: i32,
+}
+
+/// A kind without a known schema: everything is kept as it comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Schemaless;
+
+impl Model for Schemaless {
+    fn normalize(&self, _: &mut Object) -> Result<Strict, String> {
+        Ok(Strict::new())
+    }
+}

@@ -1,0 +1,186 @@
+//! Creation: wipe what clients may not set, mutating admission, name, strategy, validating admission, commit.
+
+use super::{ATTEMPTS, Outcome, Store, storage_status, timestamp};
+use crate::admission::Operation;
+use crate::backend::{Transaction, unsealed};
+use crate::registry::metadata;
+use crate::registry::resource::Target;
+use crate::request::RequestCx;
+use crate::request::options::WriteOptions;
+use apimachinery::{Object, Status};
+use serde_json::Value;
+use storage::{Check, Write};
+
+/// Upstream's `maxNameGenerationCreateAttempts`.
+const NAMES: usize = 8;
+/// `generateName` is cut so that the suffix fits into a DNS label.
+const BASE: usize = 58;
+
+impl Store {
+    /// Creates `object`, which comes decoded and with static defaults, in the form of the served version.
+    pub async fn create(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
+        mut object: Object,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Status> {
+        place(&mut object, target)?;
+        if !object.resource_version().is_empty() {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        wipe(&mut object);
+        self.settle(target, &mut object);
+        target.resource.model.track_update(None, &mut object, &self.tracking(target, options));
+        let attributes = Self::attributes(target, Operation::Create, object.name(), options.dry_run, None);
+        self.admit(cx, &attributes, &mut object).await?;
+        target.resource.strategy.default(&mut object);
+
+        let generated = object.name().is_empty() && !object.meta_str("generateName").is_empty();
+        let mut last = None;
+        for _ in 0..if generated { NAMES } else { 1 } {
+            let mut attempt = object.clone();
+            if generated {
+                let base = object.meta_str("generateName");
+                let end = base.char_indices().map(|(i, _)| i).chain([base.len()]).take_while(|i| *i <= BASE).last();
+                attempt.set_meta_str("name", &format!("{}{}", &base[..end.unwrap_or(0)], self.rng.name_suffix()));
+            }
+            match self.create_named(cx, target, attempt, options).await {
+                Err(status) if generated && status.reason == "AlreadyExists" => last = Some(status),
+                answer => return answer,
+            }
+        }
+        let mut status = last.unwrap_or_else(|| Status::internal("no name was generated"));
+        status.message =
+            format!("{}, the server was not able to generate a unique name for the object", status.message);
+        Err(status.retry_after(1))
+    }
+
+    /// What `managedFields` records about this write.
+    pub(super) fn tracking(&self, target: &Target, options: &WriteOptions) -> crate::registry::model::Tracking {
+        crate::registry::model::Tracking {
+            manager: options.field_manager.clone(),
+            api_version: target.resource.kind.api_version(),
+            subresource: target.subresource.clone(),
+            time: timestamp(self.clock.now()),
+        }
+    }
+
+    /// Turns a served object into the stored form and lets the strategy fill its defaults.
+    pub(super) fn settle(&self, target: &Target, object: &mut Object) {
+        let stored = &target.resource.stored;
+        if let Some(conversion) = stored.conversion {
+            conversion.to_stored(object, &stored.kind);
+        } else {
+            object.set_gvk(&stored.kind);
+        }
+        target.resource.strategy.default(object);
+    }
+
+    async fn create_named(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
+        object: Object,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Status> {
+        let target = Target { name: object.name().to_owned(), ..target.clone() };
+        for _ in 0..ATTEMPTS {
+            let mut object = object.clone();
+            self.before_create(cx, &target, &mut object)?;
+            let mut transaction = Transaction::default();
+            let attributes = Self::attributes(&target, Operation::Create, &target.name, options.dry_run, None);
+            self.approve(cx, &attributes, &object, &mut transaction).await?;
+            let key = target.key();
+            let existing = self.backend.storage.get(&key).await.map_err(|e| storage_status(&e, &target))?;
+            if let Some(existing) = existing {
+                return Err(already_exists(&target, super::tree(&existing).is_ok_and(|o| o.is_terminating())));
+            }
+            let service = Self::is_service(&target);
+            if service {
+                let reserved = self
+                    .addresses
+                    .reserve(cx, &self.backend, &mut object, None, options.dry_run, &mut transaction)
+                    .await;
+                reserved?;
+            }
+            if options.dry_run {
+                return Ok(Outcome { body: Self::rehearsed(&object), created: true });
+            }
+            let body = unsealed(&object);
+            let write = Write::Put(key.clone(), body.clone());
+            match self.commit(&target, Check::Absent(key), write, transaction).await {
+                Ok(Some(revision)) => return Ok(Outcome { body: body.seal(revision), created: true }),
+                Ok(None) => {
+                    if service {
+                        self.addresses.release(&self.backend, &object, None).await;
+                    }
+                }
+                Err(status) => {
+                    if service {
+                        self.addresses.release(&self.backend, &object, None).await;
+                    }
+                    return Err(status);
+                }
+            }
+        }
+        Err(Status::conflict(&target.resource.group_resource(), &target.name, "too many concurrent changes"))
+    }
+
+    /// Upstream's `rest.BeforeCreate`.
+    pub(super) fn before_create(&self, cx: &RequestCx, target: &Target, object: &mut Object) -> Result<(), Status> {
+        let resource = &target.resource;
+        object.set_meta_str("uid", &self.rng.uuid());
+        object.set_meta_str("creationTimestamp", &timestamp(self.clock.now()));
+        place(object, target)?;
+        if resource.has_status() && !resource.strategy.keeps_status_on_create() {
+            object.as_map_mut().remove("status");
+        }
+        if resource.strategy.has_generation() {
+            object.metadata_mut().insert("generation".into(), 1.into());
+        }
+        resource.strategy.prepare_create(object);
+        let mut errors = resource.strategy.validate_create(object);
+        if errors.is_empty() {
+            errors = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());
+        }
+        if !errors.is_empty() {
+            return Err(Status::invalid(&resource.kind, object.name(), &errors));
+        }
+        for warning in resource.strategy.warnings(object, None) {
+            cx.warn(warning);
+        }
+        Ok(())
+    }
+}
+
+/// Puts an object without a namespace into that of the request; 400 for one of another namespace.
+pub(super) fn place(object: &mut Object, target: &Target) -> Result<(), Status> {
+    let expected = if target.resource.namespaced { target.namespace.as_str() } else { "" };
+    let given = object.namespace();
+    if given == expected {
+        return Ok(());
+    }
+    if given.is_empty() || expected.is_empty() {
+        object.set_meta_str("namespace", expected);
+        return Ok(());
+    }
+    Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"))
+}
+
+/// Upstream's `WipeObjectMetaSystemFields`.
+pub(super) fn wipe(object: &mut Object) {
+    let metadata = object.metadata_mut();
+    for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        metadata.remove(field);
+    }
+    metadata.retain(|_, value| !matches!(value, Value::Null));
+}
+
+fn already_exists(target: &Target, terminating: bool) -> Status {
+    let mut status = Status::already_exists(&target.resource.group_resource(), &target.name);
+    if terminating {
+        status.message = format!("object is being deleted: {}", status.message);
+    }
+    status
+}

@@ -1,0 +1,240 @@
+//! Deletion: grace periods, finalizers, propagation policies, preconditions; and deletion of whole collections.
+
+use super::{ATTEMPTS, Store, storage_status, timestamp, tree};
+use crate::admission::Operation;
+use crate::backend::{Transaction, unsealed};
+use crate::registry::metadata::{FOREGROUND, ORPHAN};
+use crate::registry::resource::{Resource, Target};
+use crate::request::RequestCx;
+use crate::request::options::{DeleteOptions, Propagation};
+use apimachinery::{Object, Status};
+use bytes::Bytes;
+use serde_json::Value;
+use storage::{Check, Stored, Write};
+
+/// What a deletion left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// The last state, or the state that waits for finalizers or the node, in the stored form.
+    pub body: Bytes,
+    /// Whether the object is gone.
+    pub gone: bool,
+}
+
+enum Step {
+    /// Nothing to do: a longer or equal grace period is already running.
+    Pending,
+    /// Mark and wait.
+    Mark(Object),
+    Remove(Object),
+}
+
+impl Resource {
+    /// Whether an update removes the object: the last finalizer went, and nothing else is waited for
+    /// (upstream's `ShouldDeleteDuringUpdate`; a namespace also waits for its `spec.finalizers`).
+    pub fn finishes_deletion(&self, new: &Object, old: &Object) -> bool {
+        let grace = old.at(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0);
+        new.finalizers().is_empty() && old.is_terminating() && grace == 0 && !self.waits(new)
+    }
+
+    fn waits(&self, object: &Object) -> bool {
+        &*self.stored.resource == "namespaces"
+            && object.at(&["spec", "finalizers"]).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    }
+}
+
+impl Store {
+    pub async fn delete(&self, cx: &RequestCx, target: &Target, options: &DeleteOptions) -> Result<Deleted, Status> {
+        let key = target.key();
+        let resource = target.resource.group_resource();
+        for _ in 0..ATTEMPTS {
+            let stored = self.backend.storage.get(&key).await.map_err(|e| storage_status(&e, target))?;
+            let stored = stored.ok_or_else(|| Status::not_found(&resource, &target.name))?;
+            if let Some(done) = self.delete_live(cx, target, &stored, options).await? {
+                return Ok(done);
+            }
+        }
+        Err(Status::modified(&resource, &target.name))
+    }
+
+    async fn delete_live(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
+        stored: &Stored,
+        options: &DeleteOptions,
+    ) -> Result<Option<Deleted>, Status> {
+        let live = tree(stored)?;
+        check_preconditions(target, &live, options)?;
+        let mut transaction = Transaction::default();
+        let attributes = Self::attributes(target, Operation::Delete, &target.name, options.dry_run, Some(live.clone()));
+        let mut nothing = Object::default();
+        self.admit(cx, &attributes, &mut nothing).await?;
+        self.approve(cx, &attributes, &nothing, &mut transaction).await?;
+        let key = target.key();
+        let (object, gone) = match self.plan(target, &live, options) {
+            Step::Pending => return Ok(Some(Deleted { body: stored.body.clone(), gone: false })),
+            Step::Mark(object) => (object, false),
+            Step::Remove(object) => (object, true),
+        };
+        if options.dry_run {
+            return Ok(Some(Deleted { body: unsealed(&object).seal(stored.revision), gone }));
+        }
+        if !gone && object == live {
+            return Ok(Some(Deleted { body: stored.body.clone(), gone: false }));
+        }
+        let body = unsealed(&object);
+        let write = if gone { Write::Delete(key.clone(), body.clone()) } else { Write::Put(key.clone(), body.clone()) };
+        let Some(revision) = self.commit(target, Check::At(key, stored.revision), write, transaction).await? else {
+            return Ok(None);
+        };
+        if gone && Self::is_service(target) {
+            self.addresses.release(&self.backend, &live, None).await;
+        }
+        Ok(Some(Deleted { body: body.seal(revision), gone }))
+    }
+
+    /// What a deletion does to the live object. Reads the clock, changes nothing.
+    fn plan(&self, target: &Target, live: &Object, options: &DeleteOptions) -> Step {
+        let resource = &target.resource;
+        let now = self.clock.now();
+        let mut object = live.clone();
+        let asked = options.grace_period.map(|g| if g < 0 { 1 } else { g });
+        let graceful = match grace(resource, &mut object, live, asked, now) {
+            Grace::Pending => return Step::Pending,
+            Grace::Started => true,
+            Grace::None => false,
+        };
+        if !resource.strategy.ignores_propagation() {
+            propagate(&mut object, options);
+        }
+        let finalizing = !object.finalizers().is_empty() || resource.waits(&object);
+        if graceful {
+            let left = object.at(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0);
+            return if finalizing || left > 0 { Step::Mark(object) } else { Step::Remove(object) };
+        }
+        if !finalizing {
+            return Step::Remove(object);
+        }
+        mark(&mut object, now);
+        if &*resource.stored.resource == "namespaces" {
+            object.set_at(&["status", "phase"], "Terminating".into());
+        }
+        Step::Mark(object)
+    }
+
+    /// Deletes every listed object; those that vanish in between do not matter. Answers the bodies as they were listed.
+    pub async fn delete_all(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
+        items: &[Stored],
+        options: &DeleteOptions,
+    ) -> Result<(), Status> {
+        for item in items {
+            let one =
+                Target { namespace: item.key.namespace.to_string(), name: item.key.name.to_string(), ..target.clone() };
+            match self.delete(cx, &one, options).await {
+                Err(status) if status.code != 404 => return Err(status),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_preconditions(target: &Target, live: &Object, options: &DeleteOptions) -> Result<(), Status> {
+    let conflict = |what: &str, asked: &str, found: &str| {
+        let why = format!("Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}");
+        Err(Status::conflict(&target.resource.group_resource(), &target.name, why))
+    };
+    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != live.uid()) {
+        return conflict("UID", uid, live.uid());
+    }
+    let version = options.resource_version.as_deref();
+    if let Some(version) = version.filter(|v| *v != live.resource_version()) {
+        return conflict("ResourceVersion", version, live.resource_version());
+    }
+    Ok(())
+}
+
+enum Grace {
+    Pending,
+    Started,
+    None,
+}
+
+/// Upstream's `rest.BeforeDelete`: a running grace period can only be shortened.
+fn grace(resource: &Resource, object: &mut Object, live: &Object, asked: Option<i64>, now: jiff::Timestamp) -> Grace {
+    let Some(period) = resource.strategy.grace_period(live, asked) else { return Grace::None };
+    if !live.is_terminating() {
+        start(object, now, period);
+        bump_generation(object);
+        return Grace::Started;
+    }
+    let running = live.at(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0);
+    if running == 0 {
+        return Grace::None;
+    }
+    let Some(asked) = asked.filter(|a| *a < running) else { return Grace::Pending };
+    let begun = live.meta_str("deletionTimestamp").parse::<jiff::Timestamp>().map_or(now, |end| end - seconds(running));
+    let end = begun + seconds(asked);
+    // The whole period may already be over; then the node still gets one second, unless none is wanted.
+    let (end, period) = if end < now { (now, asked.min(1)) } else { (end, asked) };
+    object.set_meta_str("deletionTimestamp", &timestamp(end));
+    object.metadata_mut().insert("deletionGracePeriodSeconds".into(), period.into());
+    Grace::Started
+}
+
+fn seconds(count: i64) -> jiff::SignedDuration {
+    jiff::SignedDuration::from_secs(count)
+}
+
+fn start(object: &mut Object, now: jiff::Timestamp, period: i64) {
+    let end = now.checked_add(seconds(period)).unwrap_or(now);
+    object.set_meta_str("deletionTimestamp", &timestamp(end));
+    object.metadata_mut().insert("deletionGracePeriodSeconds".into(), period.into());
+}
+
+fn bump_generation(object: &mut Object) {
+    let generation = object.generation();
+    if generation > 0 {
+        object.metadata_mut().insert("generation".into(), (generation + 1).into());
+    }
+}
+
+/// Upstream's `markAsDeleting`.
+fn mark(object: &mut Object, now: jiff::Timestamp) {
+    if !object.is_terminating() {
+        bump_generation(object);
+    }
+    let later = object.meta_str("deletionTimestamp").parse::<jiff::Timestamp>().is_ok_and(|t| t > now);
+    if !object.is_terminating() || later {
+        object.set_meta_str("deletionTimestamp", &timestamp(now));
+    }
+    object.metadata_mut().insert("deletionGracePeriodSeconds".into(), 0.into());
+}
+
+/// Adds and removes the garbage collector's finalizers as the policy says; without one those that are there decide.
+fn propagate(object: &mut Object, options: &DeleteOptions) {
+    let before: Vec<String> = object.finalizers().into_iter().map(str::to_owned).collect();
+    let has = |name: &str| before.iter().any(|f| f == name);
+    let (orphan, foreground) = match (options.orphan_dependents, options.propagation) {
+        (Some(orphan), _) => (orphan, false),
+        (None, Some(policy)) => (policy == Propagation::Orphan, policy == Propagation::Foreground),
+        (None, None) => (has(ORPHAN), has(FOREGROUND) && !has(ORPHAN)),
+    };
+    let mut after: Vec<Value> =
+        before.iter().filter(|f| *f != ORPHAN && *f != FOREGROUND).map(|f| Value::from(f.as_str())).collect();
+    if orphan {
+        after.push(ORPHAN.into());
+    }
+    if foreground {
+        after.push(FOREGROUND.into());
+    }
+    if after.is_empty() {
+        object.metadata_mut().remove("finalizers");
+    } else {
+        object.metadata_mut().insert("finalizers".into(), after.into());
+    }
+}

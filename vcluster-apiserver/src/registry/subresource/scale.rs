@@ -1,0 +1,182 @@
+//! `scale` of whatever has replicas: autoscaling/v1 Scale as a view of `spec.replicas`
+//! (k8s.io/kubernetes `pkg/registry/apps/deployment/storage/storage.go`).
+
+use crate::api::verb::create::options;
+use crate::api::{Api, Call, decode, encode};
+use crate::registry::builtin;
+use crate::registry::store::{Change, tree};
+use crate::request::body::Body;
+use crate::request::negotiate::{self, Accepted, Offer};
+use crate::request::options::WriteKind;
+use apimachinery::field::{FieldError, Path};
+use apimachinery::selector::LabelSelector;
+use apimachinery::{GroupVersionKind, Object, Status};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+fn kind() -> GroupVersionKind {
+    GroupVersionKind::new("autoscaling", "v1", "Scale")
+}
+
+pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>, Status> {
+    let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::TRANSIENT)?;
+    if call.info.verb == "get" {
+        super::super::super::api::verb::get::reach(api, call, call.query.get("resourceVersion").unwrap_or_default())
+            .await?;
+        let entry = api.cache.entry(&call.target.key());
+        let entry =
+            entry.ok_or_else(|| Status::not_found(&call.target.resource.group_resource(), &call.target.name))?;
+        return answer(&accepted, &tree(&entry.object)?);
+    }
+    let media = negotiate::content_type(&call.headers);
+    let patch = call.info.verb == "patch";
+    let write = match (patch, media.as_str()) {
+        (false, _) => WriteKind::Update,
+        (true, "application/apply-patch+yaml") => WriteKind::Apply,
+        (true, _) => WriteKind::Patch,
+    };
+    let options = options(call, write)?;
+    let wanted = if patch {
+        Wanted::Patch(media, body)
+    } else {
+        let model = builtin::model(&kind());
+        let expected = decode::Expected { kind: &kind(), model: &*model, protobuf: true };
+        let scale = decode::object(&call.cx, &call.headers, &body, &expected, options.field_validation)?;
+        Wanted::Scale(scale)
+    };
+    // The scale changes desired state, so it goes through the main endpoint's rules.
+    let target = crate::registry::resource::Target { subresource: String::new(), ..call.target.clone() };
+    let change = Scaling { call, wanted };
+    let outcome = api.store.update(&call.cx, &target, &change, &options).await?;
+    let object = serde_json::from_slice(&outcome.body).ok().and_then(Object::from_value);
+    answer(&accepted, &object.ok_or_else(|| Status::internal("the scaled object is not JSON"))?)
+}
+
+fn answer(accepted: &Accepted, object: &Object) -> Result<Response<Body>, Status> {
+    let json = scale_of(object).to_bytes();
+    encode::respond(&http::HeaderMap::new(), StatusCode::OK, accepted, &kind(), json.into())
+}
+
+/// The scale that an object shows.
+fn scale_of(object: &Object) -> Object {
+    let number = |path: &[&str], absent: i64| object.at(path).and_then(Value::as_i64).unwrap_or(absent);
+    let selector = match object.at(&["spec", "selector"]) {
+        // A replication controller selects by a plain map.
+        Some(Value::Object(map)) if !map.contains_key("matchLabels") && !map.contains_key("matchExpressions") => {
+            let pairs = map.iter().filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)));
+            LabelSelector::from_labels(pairs).to_string()
+        }
+        other => LabelSelector::from_object(other).map(|s| s.to_string()).unwrap_or_default(),
+    };
+    let mut metadata = serde_json::Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object.metadata().and_then(|m| m.get(field)) {
+            metadata.insert(field.to_owned(), value.clone());
+        }
+    }
+    let value = json!({
+        "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata,
+        "spec": {"replicas": number(&["spec", "replicas"], 0)},
+        "status": {"replicas": number(&["status", "replicas"], 0), "selector": selector},
+    });
+    Object::from_value(value).unwrap_or_default()
+}
+
+enum Wanted {
+    Scale(Object),
+    /// Media type and body; applied to the scale of the live object.
+    Patch(String, Bytes),
+}
+
+struct Scaling<'a> {
+    call: &'a Call,
+    wanted: Wanted,
+}
+
+impl Change for Scaling<'_> {
+    fn apply(&self, live: Option<&Object>) -> Result<Object, Status> {
+        let resource = self.call.target.resource.group_resource();
+        let live = live.ok_or_else(|| Status::not_found(&resource, &self.call.target.name))?;
+        let scale = match &self.wanted {
+            Wanted::Scale(scale) => scale.clone(),
+            Wanted::Patch(media, body) => patched(&scale_of(live), media, body)?,
+        };
+        let given = scale.name();
+        if !given.is_empty() && given != self.call.target.name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({})",
+                self.call.target.name
+            )));
+        }
+        if !scale.uid().is_empty() && scale.uid() != live.uid() {
+            let why = format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                scale.uid(),
+                live.uid()
+            );
+            return Err(Status::conflict(&resource, &self.call.target.name, why));
+        }
+        let replicas = scale.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
+        if replicas < 0 {
+            let path = Path::new("spec").child("replicas");
+            let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
+            return Err(Status::invalid(&kind(), &self.call.target.name, &[error]));
+        }
+        let mut new = live.clone();
+        new.set_at(&["spec", "replicas"], replicas.into());
+        new.set_meta_str("resourceVersion", scale.resource_version());
+        Ok(new)
+    }
+}
+
+fn patched(scale: &Object, media: &str, body: &[u8]) -> Result<Object, Status> {
+    let mut tree = scale.clone().into_value();
+    let bad = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
+    match media {
+        "application/json-patch+json" => {
+            let patch: json_patch::Patch = serde_json::from_slice(body).map_err(|e| bad(&e))?;
+            json_patch::patch(&mut tree, &patch)
+                .map_err(|e| Status::failure(422, "Invalid", format!("the patch does not apply: {e}")))?;
+        }
+        "application/apply-patch+yaml" => {
+            let parsed = decode::parse(negotiate::Encoding::Yaml, body)?;
+            json_patch::merge(&mut tree, &parsed.value);
+        }
+        // A scale has no lists, so a strategic merge is a merge.
+        "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
+            let parsed = decode::parse(negotiate::Encoding::Json, body)?;
+            json_patch::merge(&mut tree, &parsed.value);
+        }
+        _ => {
+            return Err(Status::unsupported_media_type(&[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+                "application/apply-patch+yaml",
+            ]));
+        }
+    }
+    Object::from_value(tree).ok_or_else(|| Status::bad_request("the patched scale is no object"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_shows_replicas_and_the_selector_as_text() {
+        for (selector, expected) in [
+            (json!({"matchLabels": {"b": "2", "a": "1"}}), "a=1,b=2"),
+            (json!({"app": "x"}), "app=x"),
+            (json!({"matchExpressions": [{"key": "k", "operator": "In", "values": ["v", "u"]}]}), "k in (u,v)"),
+        ] {
+            let object = json!({"metadata": {"name": "d", "namespace": "n", "resourceVersion": "4"},
+                "spec": {"replicas": 3, "selector": selector}, "status": {"replicas": 2}});
+            let scale = scale_of(&Object::from_value(object).unwrap());
+            assert_eq!(scale.at(&["status", "selector"]), Some(&json!(expected)));
+            assert_eq!(scale.at(&["spec", "replicas"]), Some(&json!(3)));
+            assert_eq!(scale.resource_version(), "4");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The objects that the server itself keeps: the system namespaces, Service default/kubernetes and where it leads, the
+//! two system priority classes, the service network (wire contract, section 24).
+//!
+//! It creates what is missing and corrects the addresses; it never deletes. RBAC's objects come from
+//! [`crate::bootstrap`].
+
+use super::Server;
+use crate::backend::{Backend, unsealed};
+use crate::registry::store::timestamp;
+use apimachinery::{GroupResource, Object};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use storage::{Check, Write};
+
+/// Where this server can be reached.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The ClusterIP of Service default/kubernetes.
+    pub service: IpAddr,
+    /// Addresses that pods can dial, and the port at which the server listens there.
+    pub addresses: Vec<IpAddr>,
+    pub port: u16,
+    /// The range of ServiceCIDR `kubernetes`.
+    pub service_cidr: String,
+}
+
+/// The namespaces of every cluster.
+pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+impl Server {
+    /// Brings the objects up; may run again at any time.
+    pub async fn bootstrap(&self, endpoint: &Endpoint) -> Result<(), storage::Error> {
+        for (group, resource, object) in objects(endpoint) {
+            self.ensure(&GroupResource::new(group, resource), object).await?;
+        }
+        Ok(())
+    }
+
+    async fn ensure(&self, resource: &GroupResource, object: Value) -> Result<(), storage::Error> {
+        let store = &self.inner.api.store;
+        let Some(mut object) = Object::from_value(object) else { return Ok(()) };
+        let key = Backend::key(resource, object.namespace(), object.name());
+        let check = match store.backend.storage.get(&key).await? {
+            None => {
+                object.set_meta_str("uid", &store.rng.uuid());
+                object.set_meta_str("creationTimestamp", &timestamp(store.clock.now()));
+                Check::Absent(key.clone())
+            }
+            Some(stored) => {
+                let live = serde_json::from_slice(&stored.body).ok().and_then(Object::from_value).unwrap_or_default();
+                // Only where the endpoint leads is corrected; the rest belongs to whoever administers the cluster.
+                let wrong =
+                    ["subsets", "endpoints", "ports"].iter().any(|f| live.as_map().get(*f) != object.as_map().get(*f));
+                if !wrong || !matches!(&*key.resource, "endpoints" | "endpointslices.discovery.k8s.io") {
+                    return Ok(());
+                }
+                let wanted = std::mem::replace(&mut object, live);
+                for field in ["subsets", "endpoints", "ports"] {
+                    if let Some(value) = wanted.as_map().get(field) {
+                        object.as_map_mut().insert(field.to_owned(), value.clone());
+                    }
+                }
+                Check::At(key.clone(), stored.revision)
+            }
+        };
+        match store.backend.storage.transact(vec![check], vec![Write::Put(key, unsealed(&object))]).await {
+            // Another replica was faster.
+            Ok(_) | Err(storage::Error::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn objects(endpoint: &Endpoint) -> Vec<(&'static str, &'static str, Value)> {
+    let mut objects: Vec<_> = NAMESPACES.iter().map(|name| ("", "namespaces", namespace(name))).collect();
+    objects.push(("scheduling.k8s.io", "priorityclasses", priority("system-node-critical", 2_000_001_000)));
+    objects.push(("scheduling.k8s.io", "priorityclasses", priority("system-cluster-critical", 2_000_000_000)));
+    objects.push((
+        "networking.k8s.io",
+        "servicecidrs",
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+            "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
+            "spec": {"cidrs": [endpoint.service_cidr]},
+            "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": null,
+                "message": "Kubernetes Service CIDR is ready"}]},
+        }),
+    ));
+    let family = if endpoint.service.is_ipv4() { "IPv4" } else { "IPv6" };
+    let labels = json!({"component": "apiserver", "provider": "kubernetes"});
+    objects.push((
+        "",
+        "services",
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+            "spec": {
+                "clusterIP": endpoint.service.to_string(), "clusterIPs": [endpoint.service.to_string()],
+                "internalTrafficPolicy": "Cluster", "ipFamilies": [family], "ipFamilyPolicy": "SingleStack",
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": endpoint.port}],
+                "sessionAffinity": "None", "type": "ClusterIP",
+            },
+            "status": {"loadBalancer": {}},
+        }),
+    ));
+    let addresses: Vec<Value> = endpoint.addresses.iter().map(|ip| json!({"ip": ip.to_string()})).collect();
+    objects.push((
+        "",
+        "endpoints",
+        json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": addresses,
+                "ports": [{"name": "https", "port": endpoint.port, "protocol": "TCP"}]}],
+        }),
+    ));
+    let endpoints: Vec<Value> = endpoint
+        .addresses
+        .iter()
+        .map(|ip| json!({"addresses": [ip.to_string()], "conditions": {"ready": true}}))
+        .collect();
+    objects.push((
+        "discovery.k8s.io",
+        "endpointslices",
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "kubernetes", "namespace": "default", "generation": 1,
+                "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": family, "endpoints": endpoints,
+            "ports": [{"name": "https", "port": endpoint.port, "protocol": "TCP"}],
+        }),
+    ));
+    objects
+}
+
+fn namespace(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+        "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+    })
+}
+
+fn priority(name: &str, value: i64) -> Value {
+    let who = if name == "system-node-critical" {
+        "must not be moved from their node"
+    } else {
+        "are critical for the cluster"
+    };
+    json!({
+        "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+        "metadata": {"name": name, "generation": 1}, "value": value, "preemptionPolicy": "PreemptLowerPriority",
+        "description": format!("For system pods that {who}."),
+    })
+}

@@ -1,0 +1,277 @@
+//! The life of a request, from bytes off a connection to a response, in one function.
+//!
+//! The order is upstream's (k8s.io/apiserver `pkg/server/config.go`, `DefaultBuildHandlerChain`). Admission is none of
+//! its layers: it runs inside the verbs that write.
+
+use super::{Server, fixed};
+use crate::api::{dispatch, error};
+use crate::authn::{Outcome, Peer, impersonation};
+use crate::authz::{Attributes, Decision, forbidden};
+use crate::request::body::{self, Body};
+use crate::request::info::{self, RequestInfo};
+use crate::request::negotiate::{self, Accepted, Offer};
+use crate::request::query::Query;
+use crate::request::{RequestCx, UserInfo};
+use apimachinery::Status;
+use futures::FutureExt;
+use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
+use http::{Method, Request, Response};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// Who speaks on a connection.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// To be found out from the connection and the request.
+    Unknown(Peer),
+    /// Somebody of this process.
+    Known(Arc<UserInfo>),
+}
+
+impl Server {
+    /// Answers one request. Never fails and never panics.
+    pub async fn handle(&self, identity: &Identity, request: Request<Body>) -> Response<Body> {
+        // The audit id comes first, so that whatever happens can be found in the logs by it.
+        let audit_id = audit_id(&request, &*self.inner.api.store.rng);
+        let head = request.method() == Method::HEAD;
+        // What a client accepts decides how even a refusal looks; when that is nothing we have, refusals are JSON.
+        let pretty = Query::parse(request.uri().query().unwrap_or_default());
+        let accepted = negotiate::response(request.headers(), pretty.get("pretty"), Offer::TRANSIENT)
+            .unwrap_or_else(|_| Accepted::json());
+        let started = tokio::time::Instant::now();
+        let (verb, path) = (request.method().clone(), request.uri().path().to_owned());
+        // The guard goes around everything that follows: one request's panic is its own 500.
+        let guarded = AssertUnwindSafe(self.guarded(identity, &audit_id, request)).catch_unwind().await;
+        let mut response = match guarded {
+            Ok(Ok(response)) => response,
+            Ok(Err(status)) => error::response(&status, &accepted),
+            Err(_) => {
+                tracing::error!(%audit_id, %verb, path, "a handler panicked");
+                let text = "This request caused apiserver to panic. Look in the logs for details.";
+                error::response(&Status::failure(500, "InternalError", text), &accepted)
+            }
+        };
+        self.inner.metrics.count(&verb, response.status(), started.elapsed());
+        tracing::debug!(%audit_id, %verb, path, code = response.status().as_u16(), elapsed = ?started.elapsed(), "answered");
+        if head {
+            let (parts, _) = response.into_parts();
+            response = Response::from_parts(parts, body::empty());
+        }
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&audit_id) {
+            headers.insert(AUDIT_ID, value);
+        }
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        }
+        response
+    }
+
+    async fn guarded(
+        &self,
+        identity: &Identity,
+        audit_id: &str,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, Status> {
+        // What the request means must be known before anybody decides anything about it.
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        let info = info::parse(request.method(), request.uri().path(), &query)
+            .map_err(|e| Status::failure(500, "InternalError", e.to_string()))?;
+        // The deadline spans authentication and authorization too: those may be slow as well.
+        let deadline = self.deadline(&info, &query)?;
+        let work = async {
+            // Warnings collect in the context that is made with the user and leave with the answer.
+            let user = self.authenticate(identity, &mut request).await?;
+            // An impersonation is authorized as the caller; from here on only the impersonated counts.
+            let user = self.impersonate(user, &mut request).await?;
+            let cx = RequestCx::new((*user).clone(), audit_id);
+            // Authorization sees the request before its body is read.
+            self.authorize(&cx, &info).await?;
+            let answered = if info.is_resource {
+                let group_version = apimachinery::GroupVersion::new(&*info.group, &*info.version);
+                if self.inner.api.registry.snapshot().serves(&group_version) {
+                    dispatch::serve(&self.inner.api, cx.clone(), info, request).await
+                } else {
+                    Ok(error::no_such_path())
+                }
+            } else {
+                fixed::serve(self, &info, request).await
+            };
+            // Refusals carry the warnings too.
+            let warnings = cx.take_warnings();
+            match answered {
+                Ok(mut response) => {
+                    warn(&mut response, &warnings);
+                    Ok(response)
+                }
+                Err(status) if warnings.is_empty() => Err(status),
+                Err(status) => {
+                    let mut response = error::response(&status, &Accepted::json());
+                    warn(&mut response, &warnings);
+                    Ok(response)
+                }
+            }
+        };
+        match deadline {
+            None => work.await,
+            Some(limit) => tokio::time::timeout(limit, work)
+                .await
+                .unwrap_or_else(|_| Err(Status::timeout("request did not complete within the allotted timeout", 0))),
+        }
+    }
+
+    /// None for long-running requests; the client may ask for less than the server's deadline.
+    fn deadline(&self, info: &RequestInfo, query: &Query) -> Result<Option<std::time::Duration>, Status> {
+        if info.is_long_running() {
+            return Ok(None);
+        }
+        let asked = match query.filled("timeout") {
+            None => return Ok(Some(self.inner.deadline)),
+            Some(text) => duration(text).ok_or_else(|| {
+                Status::bad_request(format!(
+                    "invalid timeout specified in the request URL - time: invalid duration \"{text}\""
+                ))
+            })?,
+        };
+        let asked = if asked.is_zero() { self.inner.deadline } else { asked };
+        Ok(Some(asked.min(self.inner.deadline)))
+    }
+
+    async fn authenticate(&self, identity: &Identity, request: &mut Request<Body>) -> Result<Arc<UserInfo>, Status> {
+        let peer = match identity {
+            Identity::Known(user) => return Ok(user.clone()),
+            Identity::Unknown(peer) => peer,
+        };
+        match self.inner.authenticator.authenticate(peer, request.headers()).await {
+            Outcome::Authenticated { user, .. } => {
+                // Credentials have done their work; nothing behind this point may see or forward them.
+                request.headers_mut().remove(http::header::AUTHORIZATION);
+                Ok(Arc::new(user))
+            }
+            Outcome::Failed(why) => {
+                tracing::debug!(why, "authentication failed");
+                Err(Status::unauthorized())
+            }
+            Outcome::NotRequested => Err(Status::unauthorized()),
+        }
+    }
+
+    async fn impersonate(&self, user: Arc<UserInfo>, request: &mut Request<Body>) -> Result<Arc<UserInfo>, Status> {
+        let acting = impersonation::impersonate(&user, request.headers(), &*self.inner.authorizer).await?;
+        match acting {
+            Some(other) => {
+                impersonation::strip(request.headers_mut());
+                Ok(Arc::new(other))
+            }
+            None => Ok(user),
+        }
+    }
+
+    async fn authorize(&self, cx: &RequestCx, info: &RequestInfo) -> Result<(), Status> {
+        let attributes = Attributes {
+            user: cx.user.clone(),
+            verb: info.verb.clone(),
+            namespace: info.namespace.clone(),
+            group: info.group.clone(),
+            version: info.version.clone(),
+            resource: info.resource.clone(),
+            subresource: info.subresource.clone(),
+            name: info.name.clone(),
+            is_resource: info.is_resource,
+            path: info.path.clone(),
+        };
+        match self.inner.authorizer.authorize(&attributes).await {
+            Decision::Allow => Ok(()),
+            Decision::Deny(why) | Decision::NoOpinion(why) => Err(forbidden(&attributes, &why)),
+        }
+    }
+}
+
+/// The client's id when it sends one, else a new one.
+fn audit_id(request: &Request<Body>, rng: &dyn apimachinery::clock::Rng) -> String {
+    let given =
+        request.headers().get(AUDIT_ID).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty() && v.len() <= 64);
+    given.map_or_else(|| rng.uuid(), str::to_owned)
+}
+
+/// Upstream's budget for all warnings of one answer.
+const WARNING_BYTES: usize = 4 * 1024;
+const WARNING: HeaderName = HeaderName::from_static("warning");
+
+fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    let mut left = WARNING_BYTES;
+    for text in warnings {
+        let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let quoted = format!("299 - \"{}\"", printable.replace('\\', "\\\\").replace('"', "\\\""));
+        if quoted.len() > left {
+            break;
+        }
+        left -= quoted.len();
+        if let Ok(value) = HeaderValue::from_bytes(quoted.as_bytes()) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+}
+
+/// Go's durations, as far as clients use them in `?timeout=`: `30s`, `1m30s`, `500ms`.
+fn duration(text: &str) -> Option<std::time::Duration> {
+    if text == "0" {
+        return Some(std::time::Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = 0.0_f64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        total += number
+            * match &rest[..unit] {
+                "ns" => 1e-9,
+                "us" | "µs" => 1e-6,
+                "ms" => 1e-3,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                _ => return None,
+            };
+        rest = &rest[unit..];
+    }
+    (!text.is_empty()).then(|| std::time::Duration::try_from_secs_f64(total).ok())?
+}
+
+/// Tells HTTP/1.1 clients to come back over a new connection while the server drains.
+pub fn close(response: &mut Response<Body>) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn timeouts_are_go_durations() {
+        for (text, expected) in [
+            ("30s", Some(Duration::from_secs(30))),
+            ("1m30s", Some(Duration::from_secs(90))),
+            ("0", Some(Duration::ZERO)),
+            ("500ms", Some(Duration::from_millis(500))),
+            ("10", None),
+            ("x", None),
+            ("1y", None),
+        ] {
+            assert_eq!(duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn warnings_are_quoted() {
+        let mut response = Response::new(body::empty());
+        warn(&mut response, &["unknown field \"spec.foo\"".into(), "a\\b".into()]);
+        let values: Vec<_> = response.headers().get_all("warning").iter().map(|v| v.to_str().unwrap()).collect();
+        assert_eq!(values, [r#"299 - "unknown field \"spec.foo\"""#, r#"299 - "a\\b""#]);
+    }
+}
