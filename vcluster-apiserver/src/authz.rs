@@ -2,6 +2,7 @@
 
 pub mod coverage;
 pub mod node;
+pub mod pod_references;
 pub mod policy;
 pub mod rbac;
 pub mod rule;
@@ -80,11 +81,26 @@ mod tests {
     #[test]
     fn refusals_read_as_upstream_writes_them() {
         let user = std::sync::Arc::new(UserInfo { name: "u".into(), ..UserInfo::default() });
-        let pods = Attributes { user: user.clone(), verb: "list".into(), resource: "pods".into(), is_resource: true, ..Attributes::default() };
+        let pods = Attributes {
+            user: user.clone(),
+            verb: "list".into(),
+            resource: "pods".into(),
+            is_resource: true,
+            ..Attributes::default()
+        };
         let cases = [
-            (pods.clone(), r#"pods is forbidden: User "u" cannot list resource "pods" in API group "" at the cluster scope"#),
             (
-                Attributes { namespace: "ns".into(), name: "p".into(), subresource: "log".into(), verb: "get".into(), ..pods.clone() },
+                pods.clone(),
+                r#"pods is forbidden: User "u" cannot list resource "pods" in API group "" at the cluster scope"#,
+            ),
+            (
+                Attributes {
+                    namespace: "ns".into(),
+                    name: "p".into(),
+                    subresource: "log".into(),
+                    verb: "get".into(),
+                    ..pods.clone()
+                },
                 r#"pods "p" is forbidden: User "u" cannot get resource "pods/log" in API group "" in the namespace "ns""#,
             ),
             (

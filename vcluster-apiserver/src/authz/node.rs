@@ -3,6 +3,7 @@
 //! A kubelet reads only what the pods bound to its node refer to. The relation is looked up in the watch cache when
 //! asked, pod by pod of the namespace: kubelets ask seldom (they watch), and a tenant without kubelets pays nothing.
 
+use super::pod_references::references;
 use super::rule::Rule;
 use super::{Attributes, Authorizer, Decision};
 use crate::authn::user::node_of;
@@ -142,7 +143,7 @@ impl NodeAuthorizer {
     }
 
     async fn pod_refers(&self, node: &str, ns: &str, resource: &str, name: &str) -> Result<bool, storage::Error> {
-        Ok(self.pods_of(node, ns).await?.iter().any(|pod| refers(pod, resource, name)))
+        Ok(self.pods_of(node, ns).await?.iter().any(|pod| references(pod, resource).iter().any(|r| r == name)))
     }
 
     /// Whether a volume of one of the node's pods names the secret in its driver's parameters.
@@ -185,58 +186,6 @@ fn judge_node(node: &str, a: &Attributes) -> Verdict {
         },
         _ => Err(String::new()),
     }
-}
-
-/// Whether a pod's specification refers to an object of its namespace.
-fn refers(pod: &Object, resource: &str, name: &str) -> bool {
-    let Some(spec) = pod.at(&["spec"]) else { return false };
-    let is = |value: Option<&Value>| value.and_then(Value::as_str) == Some(name);
-    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
-    match resource {
-        "serviceaccounts" => return is(spec.get("serviceAccountName")),
-        "resourceclaims" => {
-            let statuses = list(pod.at(&["status", "resourceClaimStatuses"]));
-            return list(spec.get("resourceClaims")).iter().any(|c| is(c.get("resourceClaimName")))
-                || statuses.iter().any(|c| is(c.get("resourceClaimName")));
-        }
-        "persistentvolumeclaims" => {
-            let pod_name = pod.name();
-            return list(spec.get("volumes")).iter().any(|v| {
-                let own = v.get("name").and_then(Value::as_str).unwrap_or_default();
-                is(v.pointer("/persistentVolumeClaim/claimName"))
-                    || (v.get("ephemeral").is_some() && format!("{pod_name}-{own}") == name)
-            });
-        }
-        _ => {}
-    }
-    let (volume, reference, key) = match resource {
-        "secrets" => ("/secret/secretName", "secretRef", "secretKeyRef"),
-        _ => ("/configMap/name", "configMapRef", "configMapKeyRef"),
-    };
-    let projected = if resource == "secrets" { "/secret/name" } else { "/configMap/name" };
-    let pulls = resource == "secrets" && list(spec.get("imagePullSecrets")).iter().any(|s| is(s.get("name")));
-    let volumes = list(spec.get("volumes")).iter().any(|v| {
-        is(v.pointer(volume))
-            || list(v.pointer("/projected/sources")).iter().any(|s| is(s.pointer(projected)))
-            || (resource == "secrets" && any_secret_ref(v, name))
-    });
-    let containers = ["containers", "initContainers", "ephemeralContainers"].iter().flat_map(|c| list(spec.get(*c)));
-    pulls
-        || volumes
-        || containers.into_iter().any(|c| {
-            list(c.get("envFrom")).iter().any(|e| is(e.pointer(&format!("/{reference}/name"))))
-                || list(c.get("env")).iter().any(|e| is(e.pointer(&format!("/valueFrom/{key}/name"))))
-        })
-}
-
-/// Volume drivers name secrets of the pod's namespace in `secretRef` and `nodePublishSecretRef`.
-fn any_secret_ref(volume: &Value, name: &str) -> bool {
-    let Value::Object(map) = volume else { return false };
-    map.iter().any(|(key, inner)| {
-        (key.to_ascii_lowercase().ends_with("secretref") && inner.get("name").and_then(Value::as_str) == Some(name))
-            || (key == "azureFile" && inner.get("secretName").and_then(Value::as_str) == Some(name))
-            || any_secret_ref(inner, name)
-    })
 }
 
 #[async_trait]

@@ -72,7 +72,7 @@ impl PrivateKey {
         };
         let asn1 = read(&signature::ECDSA_P256_SHA256_ASN1_SIGNING)?;
         let fixed = read(&signature::ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        Ok(Self(Inner::P256 { asn1, fixed, pkcs8 }))
+        Ok(Self(Inner::P256 { asn1: asn1.into(), fixed: fixed.into(), pkcs8 }))
     }
 
     /// Reads `PRIVATE KEY`, `EC PRIVATE KEY` or `RSA PRIVATE KEY`.

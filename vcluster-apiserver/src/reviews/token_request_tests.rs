@@ -158,7 +158,7 @@ async fn a_deletion_leaves_a_minute() {
         "metadata": { "namespace": "ns", "name": "pod", "uid": "pod-uid", "deletionTimestamp": "2027-01-15T08:00:00Z" },
     });
     world.store.put("pods", "", dying).await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     assert!(matches!(world.ask(&token).await, Outcome::Authenticated { .. }));
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.refused(&token).await, "service account token has been invalidated");
