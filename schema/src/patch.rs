@@ -5,6 +5,8 @@
 //! ([`TableSchema`]), the structural schemas of custom resources in their own way. Everything here is pure, and
 //! nothing decides what a client may patch.
 
+pub mod apply;
+mod go_text;
 pub mod json;
 pub mod merge;
 pub mod strategic;
@@ -30,6 +32,10 @@ pub trait PatchSchema: Copy {
 
     /// The declared default of the value at this position.
     fn default(self) -> Option<Value>;
+
+    /// Whether the member at this position counts as present, though empty, where the JSON leaves it out: a struct that
+    /// is no pointer, or a list that is always written. Its creation is then no change of its own.
+    fn implied(self) -> bool;
 
     /// How strategic merge patch treats the member at this position.
     fn strategy(self) -> Strategy;

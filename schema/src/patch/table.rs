@@ -125,6 +125,15 @@ impl PatchSchema for TableSchema {
         serde_json::from_str(self.field()?.default_json()?).ok()
     }
 
+    fn implied(self) -> bool {
+        let Some(field) = self.field().filter(|f| !f.is_pointer()) else { return false };
+        match field.shape() {
+            Shape::Message(_) => !field.omit_zero(),
+            Shape::List(_) | Shape::Wrapped(_) => !field.omit_empty(),
+            _ => false,
+        }
+    }
+
     fn strategy(self) -> Strategy {
         let strategy = self.field().map(Field::patch_strategy).unwrap_or_default();
         Strategy { merge: strategy.merge, replace: strategy.replace }

@@ -1,6 +1,7 @@
 //! The words of directives, the errors about them, and taking them out of values.
 
 use crate::patch::PatchError;
+use crate::patch::go_text::{go_map, go_text, go_type};
 use serde_json::{Map, Value};
 
 pub(super) const PATCH: &str = "$patch";
@@ -30,35 +31,6 @@ pub(super) fn no_merge_key(map: &Map<String, Value>, key: &str) -> PatchError {
 
 pub(super) fn bad_type(expected: &str, actual: &Value) -> PatchError {
     PatchError::Internal(format!("expected a {expected}, but received a {}", go_type(actual)))
-}
-
-/// The Go type that upstream's JSON decoder makes of a value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
-/// Go's `%v`.
-pub(super) fn go_text(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".into(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => format!("[{}]", list.iter().map(go_text).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => go_map(map),
-        other => other.to_string(),
-    }
-}
-
-fn go_map(map: &Map<String, Value>) -> String {
-    let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{}", go_text(v))).collect();
-    format!("map[{}]", pairs.join(" "))
 }
 
 /// Drops null members of objects, at any depth.

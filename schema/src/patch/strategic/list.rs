@@ -1,6 +1,7 @@
 //! Merging lists: scalars as sets, objects by their merge key.
 
 use super::{Tree, directive, merge_map, order};
+use crate::patch::go_text::go_text;
 use crate::patch::{PatchError, PatchSchema};
 use serde_json::Value;
 
@@ -70,7 +71,7 @@ fn of_objects(original: &[Value], patch: &[Value]) -> Result<bool, PatchError> {
     let same = |v: &Value| std::mem::discriminant(v) == std::mem::discriminant(first) && number(v) == number(first);
     if !all.all(same) {
         let lists = [Value::from(original.to_vec()), Value::from(patch.to_vec())];
-        let text = lists.iter().map(directive::go_text).collect::<Vec<_>>().join(" ");
+        let text = lists.iter().map(go_text).collect::<Vec<_>>().join(" ");
         return Err(PatchError::Internal(format!("list element types are not identical: [{text}]")));
     }
     Ok(first.is_object())

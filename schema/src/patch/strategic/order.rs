@@ -3,6 +3,7 @@
 
 use super::directive;
 use crate::patch::PatchError;
+use crate::patch::go_text::go_text;
 use serde_json::Value;
 
 /// What two elements are told apart by: the merge key's value, or the element itself.
@@ -74,7 +75,7 @@ pub(super) fn check(patch: &[Value], order: &[Value], key: &str) -> Result<(), P
             return Err(directive::bad_type("map[string]interface {}", element));
         }
         if !rest.any(|o| identity(o, key) == wanted) {
-            let text = |list: &[Value]| directive::go_text(&Value::from(list.to_vec()));
+            let text = |list: &[Value]| go_text(&Value::from(list.to_vec()));
             return Err(PatchError::Internal(format!(
                 "The order in patch list:\n{}\n doesn't match {} list:\n{}\n",
                 text(patch),
