@@ -24,7 +24,7 @@ pub mod volume_resize;
 #[cfg(test)]
 mod fixture;
 
-pub use chain::Chain;
+pub use chain::{Deps, built_in};
 
 use crate::backend::{Backend, Transaction};
 use crate::request::RequestCx;

@@ -4,12 +4,11 @@
 
 pub mod access;
 pub mod identity;
+pub mod specials;
 pub mod token_request;
 #[cfg(test)]
 mod token_request_tests;
 
-use crate::authz::Authorizer;
-use crate::request::RequestCx;
 use apimachinery::field::FieldError;
 use apimachinery::{GroupVersionKind, Object, Status};
 use serde_json::{Value, json};
@@ -43,19 +42,4 @@ fn user_info(user: &crate::request::UserInfo) -> Value {
         info["extra"] = json!(user.extra);
     }
     info
-}
-
-/// Answers the review kinds of `authorization.k8s.io`; `namespace` is the one of the path, for local reviews.
-pub async fn authorization(
-    cx: &RequestCx,
-    authorizer: &dyn Authorizer,
-    kind: &str,
-    namespace: &str,
-    review: Object,
-) -> Result<Object, Status> {
-    match kind {
-        "SelfSubjectAccessReview" => access::self_subject(cx, authorizer, review).await,
-        "LocalSubjectAccessReview" => access::local(authorizer, namespace, review).await,
-        _ => access::subject(authorizer, review).await,
-    }
 }

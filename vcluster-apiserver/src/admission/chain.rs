@@ -1,17 +1,13 @@
-//! The plugins in upstream's order, and the two passes over them
-//! (k8s.io/kubernetes `pkg/kubeapiserver/options/plugins.go`).
+//! The plugins in upstream's order (k8s.io/kubernetes `pkg/kubeapiserver/options/plugins.go`).
 
 use super::{
-    Attributes, Plugin, certificates, default_class, default_tolerations, escalation, limit_ranger,
-    namespace_lifecycle, node_restriction, node_taint, pod_security, priority, resource_quota, runtime_class,
-    service_account, storage_protection, volume_resize,
+    Plugin, certificates, default_class, default_tolerations, escalation, limit_ranger, namespace_lifecycle,
+    node_restriction, node_taint, pod_security, priority, resource_quota, runtime_class, service_account,
+    storage_protection, volume_resize,
 };
 use crate::authz::Authorizer;
 use crate::authz::rbac::Rbac;
-use crate::backend::{Backend, Transaction};
-use crate::request::RequestCx;
 use apimachinery::clock::{Clock, Rng};
-use apimachinery::{Object, Status};
 use std::sync::Arc;
 
 /// What the built-in plugins need.
@@ -23,83 +19,32 @@ pub struct Deps {
     pub rng: Arc<dyn Rng>,
 }
 
-/// The plugins that every write runs through. Cheap to clone.
-#[derive(Clone)]
-pub struct Chain {
-    plugins: Arc<Vec<Arc<dyn Plugin>>>,
-}
-
-impl Chain {
-    pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Self {
-        Self { plugins: Arc::new(plugins) }
+/// Upstream's defaults and NodeRestriction; `dynamic` (policies and webhooks) come before ResourceQuota.
+pub fn built_in(deps: Deps, dynamic: Vec<Arc<dyn Plugin>>) -> Vec<Arc<dyn Plugin>> {
+    let mut plugins: Vec<Arc<dyn Plugin>> = vec![
+        Arc::new(namespace_lifecycle::NamespaceLifecycle),
+        Arc::new(limit_ranger::LimitRanger),
+        Arc::new(service_account::ServiceAccount::new(deps.rng)),
+        Arc::new(node_restriction::NodeRestriction),
+        Arc::new(node_taint::TaintNodesByCondition),
+        Arc::new(pod_security::PodSecurity),
+        Arc::new(priority::Priority),
+        Arc::new(default_tolerations::DefaultTolerationSeconds),
+        Arc::new(default_class::DefaultStorageClass),
+        Arc::new(storage_protection::StorageObjectInUseProtection),
+        Arc::new(volume_resize::PersistentVolumeClaimResize),
+        Arc::new(runtime_class::RuntimeClass),
+        Arc::new(certificates::CertificateApproval(deps.authorizer.clone())),
+        Arc::new(certificates::CertificateSigning(deps.authorizer.clone())),
+        Arc::new(certificates::CertificateSubjectRestriction),
+        Arc::new(default_class::DefaultIngressClass),
+    ];
+    if let Some(rbac) = deps.rbac {
+        plugins.push(Arc::new(escalation::Escalation::new(deps.authorizer, rbac)));
     }
-
-    /// Upstream's defaults and NodeRestriction; `dynamic` (policies and webhooks) come before ResourceQuota.
-    pub fn built_in(deps: Deps, dynamic: Vec<Arc<dyn Plugin>>) -> Self {
-        let mut plugins: Vec<Arc<dyn Plugin>> = vec![
-            Arc::new(namespace_lifecycle::NamespaceLifecycle),
-            Arc::new(limit_ranger::LimitRanger),
-            Arc::new(service_account::ServiceAccount::new(deps.rng)),
-            Arc::new(node_restriction::NodeRestriction),
-            Arc::new(node_taint::TaintNodesByCondition),
-            Arc::new(pod_security::PodSecurity),
-            Arc::new(priority::Priority),
-            Arc::new(default_tolerations::DefaultTolerationSeconds),
-            Arc::new(default_class::DefaultStorageClass),
-            Arc::new(storage_protection::StorageObjectInUseProtection),
-            Arc::new(volume_resize::PersistentVolumeClaimResize),
-            Arc::new(runtime_class::RuntimeClass),
-            Arc::new(certificates::CertificateApproval(deps.authorizer.clone())),
-            Arc::new(certificates::CertificateSigning(deps.authorizer.clone())),
-            Arc::new(certificates::CertificateSubjectRestriction),
-            Arc::new(default_class::DefaultIngressClass),
-        ];
-        if let Some(rbac) = deps.rbac {
-            plugins.push(Arc::new(escalation::Escalation::new(deps.authorizer, rbac)));
-        }
-        plugins.extend(dynamic);
-        plugins.push(Arc::new(resource_quota::ResourceQuota::new(deps.clock)));
-        Self::new(plugins)
-    }
-
-    /// The plugins themselves, for whoever runs them beside others.
-    pub fn into_plugins(self) -> Vec<Arc<dyn Plugin>> {
-        Arc::unwrap_or_clone(self.plugins)
-    }
-
-    /// The mutating pass.
-    pub async fn admit(
-        &self,
-        cx: &RequestCx,
-        backend: &Backend,
-        attributes: &Attributes,
-        object: &mut Object,
-    ) -> Result<(), Status> {
-        for plugin in self.plugins.iter().filter(|p| p.handles(attributes)) {
-            plugin.admit(cx, backend, attributes, object).await?;
-        }
-        Ok(())
-    }
-
-    /// The validating pass, on the object as it would be stored.
-    pub async fn validate(
-        &self,
-        cx: &RequestCx,
-        backend: &Backend,
-        attributes: &Attributes,
-        object: &Object,
-        transaction: &mut Transaction,
-    ) -> Result<(), Status> {
-        for plugin in self.plugins.iter().filter(|p| p.handles(attributes)) {
-            plugin.validate(cx, backend, attributes, object, transaction).await?;
-        }
-        Ok(())
-    }
-
-    /// Names in order, for the start log and the golden test.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.plugins.iter().map(|p| p.name()).collect()
-    }
+    plugins.extend(dynamic);
+    plugins.push(Arc::new(resource_quota::ResourceQuota::new(deps.clock)));
+    plugins
 }
 
 #[cfg(test)]
@@ -120,6 +65,7 @@ mod tests {
             Priority DefaultTolerationSeconds DefaultStorageClass StorageObjectInUseProtection \
             PersistentVolumeClaimResize RuntimeClass CertificateApproval CertificateSigning \
             CertificateSubjectRestriction DefaultIngressClass ResourceQuota";
-        assert_eq!(Chain::built_in(deps, vec![]).names().join(" "), wanted);
+        let names: Vec<&str> = built_in(deps, vec![]).iter().map(|p| p.name()).collect();
+        assert_eq!(names.join(" "), wanted);
     }
 }

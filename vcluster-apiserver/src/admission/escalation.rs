@@ -57,7 +57,9 @@ impl Escalation {
     }
 
     async fn check_role(&self, cx: &RequestCx, a: &Attributes, object: &Object) -> Result<(), Status> {
-        if self.may(cx, "escalate", &a.resource.resource, &a.namespace, &a.name).await {
+        // A creation has no name in its path, so a permission for one name does not cover it.
+        let name = if a.creates() { "" } else { a.name.as_str() };
+        if self.may(cx, "escalate", &a.resource.resource, &a.namespace, name).await {
             return Ok(());
         }
         if let Some(why) = self.lacks(cx, &a.namespace, &Rule::list(object.at(&["rules"]))) {

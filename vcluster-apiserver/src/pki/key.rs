@@ -39,8 +39,8 @@ pub struct PrivateKey(Inner);
 enum Inner {
     /// The same key twice: certificates want ASN.1 signatures, tokens fixed-length ones.
     P256 {
-        asn1: EcdsaKeyPair,
-        fixed: EcdsaKeyPair,
+        asn1: Box<EcdsaKeyPair>,
+        fixed: Box<EcdsaKeyPair>,
         pkcs8: Vec<u8>,
     },
     Rsa {

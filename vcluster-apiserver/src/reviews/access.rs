@@ -28,7 +28,10 @@ pub async fn self_subject(cx: &RequestCx, authorizer: &dyn Authorizer, review: O
 }
 
 /// `LocalSubjectAccessReview`: may the named user in this namespace?
-pub async fn local(authorizer: &dyn Authorizer, namespace: &str, review: Object) -> Result<Object, Status> {
+pub async fn local(authorizer: &dyn Authorizer, namespace: &str, mut review: Object) -> Result<Object, Status> {
+    if review.namespace().is_empty() {
+        review.set_meta_str("namespace", namespace);
+    }
     let mut errors = validate_attributes(&review);
     errors.extend(validate_subject(&review));
     errors.extend(validate_metadata(&review, &["namespace"], "must be empty except for namespace"));
