@@ -4,11 +4,13 @@
 //! knows HTTP; nothing here is written per kind except the cells of the printed tables.
 
 pub mod codec;
+pub mod columns;
 pub mod decode;
 pub mod json;
 pub mod patch;
 pub mod resources;
 pub mod types;
+pub mod yaml;
 
 pub use decode::{DecodeError, FieldValidation, decode, normalize, type_meta};
 pub use resources::{ResourceInfo, ServedVersion, SubresourceInfo, registered, resources, served};
