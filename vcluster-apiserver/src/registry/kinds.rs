@@ -1,23 +1,24 @@
 //! The strategy of each built-in kind. A kind that is not named here behaves as [`Plain`] says.
 
+mod core;
+mod fill;
+mod pod;
+mod pod_spec;
+mod pod_validation;
+mod qos;
+mod service;
+mod storage;
+mod workload;
+
 use super::strategy::{Plain, Strategy};
 use std::sync::Arc;
 
 /// Kinds whose `metadata.generation` counts changes of the desired state and that have nothing else of their own.
 const TRACKED: &[(&str, &str)] = &[
-    ("", "Pod"),
-    ("", "ReplicationController"),
-    ("apps", "DaemonSet"),
-    ("apps", "Deployment"),
-    ("apps", "ReplicaSet"),
-    ("apps", "StatefulSet"),
-    ("batch", "CronJob"),
-    ("batch", "Job"),
     ("networking.k8s.io", "Ingress"),
     ("networking.k8s.io", "IngressClass"),
     ("networking.k8s.io", "NetworkPolicy"),
     ("policy", "PodDisruptionBudget"),
-    ("discovery.k8s.io", "EndpointSlice"),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
     ("scheduling.k8s.io", "PriorityClass"),
@@ -40,5 +41,29 @@ impl Strategy for Tracked {
 
 /// What a kind does beyond its table.
 pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
-    if TRACKED.contains(&(group, kind)) { Arc::new(Tracked) } else { Arc::new(Plain) }
+    match (group, kind) {
+        ("", "Pod") => Arc::new(pod::Pod),
+        ("", "ReplicationController") => Arc::new(workload::REPLICATION_CONTROLLER),
+        ("apps", "Deployment") => Arc::new(workload::DEPLOYMENT),
+        ("apps", "ReplicaSet") => Arc::new(workload::REPLICA_SET),
+        ("apps", "StatefulSet") => Arc::new(workload::STATEFUL_SET),
+        ("apps", "DaemonSet") => Arc::new(workload::DAEMON_SET),
+        ("batch", "Job") => Arc::new(workload::JOB),
+        ("batch", "CronJob") => Arc::new(workload::CRON_JOB),
+        ("", "Service") => Arc::new(service::Service),
+        ("", "Namespace") => Arc::new(core::Namespace),
+        ("", "Node") => Arc::new(core::Node),
+        ("", "ConfigMap") => Arc::new(core::CONFIG_MAP),
+        ("", "Secret") => Arc::new(core::SECRET),
+        ("", "Endpoints") => Arc::new(core::Endpoints),
+        ("", "Event") => Arc::new(core::Event),
+        ("", "LimitRange") | ("coordination.k8s.io", "Lease") => Arc::new(core::CreatedByPut),
+        ("discovery.k8s.io", "EndpointSlice") => Arc::new(core::EndpointSlice),
+        ("rbac.authorization.k8s.io", _) => Arc::new(core::Rbac),
+        ("", "PersistentVolume") => Arc::new(storage::Volume),
+        ("", "PersistentVolumeClaim") => Arc::new(storage::Claim),
+        ("storage.k8s.io", "StorageClass") => Arc::new(storage::Class),
+        (group, kind) if TRACKED.contains(&(group, kind)) => Arc::new(Tracked),
+        _ => Arc::new(Plain),
+    }
 }

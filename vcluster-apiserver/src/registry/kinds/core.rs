@@ -1,0 +1,267 @@
+//! The smaller core kinds: namespaces, nodes, configuration, accounts, endpoints, events.
+
+use super::fill::{absent, empty, items, made};
+use super::pod_validation::data_keys;
+use crate::registry::strategy::{NameRule, Strategy};
+use apimachinery::Object;
+use apimachinery::field::{ErrorList, FieldError, Path};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+/// Bytes that the data of one ConfigMap or Secret may have together.
+const MAX_DATA: usize = 1024 * 1024;
+
+pub struct Namespace;
+
+impl Strategy for Namespace {
+    fn name_rule(&self) -> NameRule {
+        NameRule::DnsLabel
+    }
+
+    fn default(&self, object: &mut Object) {
+        let name = object.name().to_owned();
+        if !name.is_empty() {
+            object.set_at(&["metadata", "labels", "kubernetes.io/metadata.name"], name.into());
+        }
+        if let Some(status) = made(object.as_map_mut(), "status") {
+            empty(status, "phase", "Active");
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Object) {
+        object.set_at(&["status"], json!({"phase": "Active"}));
+        let finalizers = object.at(&["spec", "finalizers"]).and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut finalizers: Vec<Value> = finalizers.into_iter().filter(|f| f != "kubernetes").collect();
+        finalizers.push("kubernetes".into());
+        object.set_at(&["spec", "finalizers"], finalizers.into());
+    }
+
+    fn prepare_update(&self, new: &mut Object, old: &Object) {
+        if let Some(finalizers) = old.at(&["spec", "finalizers"]) {
+            new.set_at(&["spec", "finalizers"], finalizers.clone());
+        }
+    }
+
+    fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[("status.phase", "status.phase")]
+    }
+}
+
+pub struct Node;
+
+impl Strategy for Node {
+    fn keeps_status_on_create(&self) -> bool {
+        true
+    }
+
+    fn default(&self, object: &mut Object) {
+        let capacity = object.at(&["status", "capacity"]).cloned();
+        if let Some(capacity) = capacity
+            && object.at(&["status", "allocatable"]).is_none()
+        {
+            object.set_at(&["status", "allocatable"], capacity);
+        }
+    }
+
+    fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[("spec.unschedulable", "spec.unschedulable")]
+    }
+}
+
+/// ConfigMaps and Secrets: keys, total size, and `immutable`.
+pub struct Data {
+    pub fields: &'static [&'static str],
+    pub secret: bool,
+}
+
+pub const CONFIG_MAP: Data = Data { fields: &["data", "binaryData"], secret: false };
+pub const SECRET: Data = Data { fields: &["data"], secret: true };
+
+impl Data {
+    fn size(&self, object: &Object) -> usize {
+        let values = self.fields.iter().filter_map(|f| object.as_map().get(*f)?.as_object());
+        let texts = values.flat_map(|m| m.values()).filter_map(Value::as_str);
+        // Base64 is four characters for three bytes; a ConfigMap's text counts as it is.
+        texts.map(|text| if self.secret { text.len() / 4 * 3 } else { text.len() }).sum()
+    }
+}
+
+impl Strategy for Data {
+    fn default(&self, object: &mut Object) {
+        if !self.secret {
+            return;
+        }
+        // Write-only: what stands here overrides `data`.
+        if let Some(Value::Object(texts)) = object.as_map_mut().remove("stringData")
+            && let Some(data) = made(object.as_map_mut(), "data")
+        {
+            for (key, text) in texts {
+                data.insert(key, STANDARD.encode(text.as_str().unwrap_or_default()).into());
+            }
+        }
+        empty(object.as_map_mut(), "type", "Opaque");
+    }
+
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        let mut errors = data_keys(object, self.fields);
+        if self.size(object) > MAX_DATA {
+            let path = if self.secret { Path::new("data") } else { Path::root() };
+            errors.push(FieldError::too_long(&path, MAX_DATA));
+        }
+        if let (Some(text), Some(bytes)) = (object.at(&["data"]), object.at(&["binaryData"])) {
+            let both = text.as_object().into_iter().flatten().filter(|(key, _)| bytes.get(key.as_str()).is_some());
+            errors.extend(both.map(|(key, _)| {
+                FieldError::invalid(&Path::new("data").key(key), key.as_str(), "duplicate of key present in binaryData")
+            }));
+        }
+        errors
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        let mut errors = ErrorList::new();
+        if self.secret && new.as_map().get("type") != old.as_map().get("type") {
+            let value = new.as_map().get("type").cloned().unwrap_or_default();
+            errors.push(FieldError::invalid(&Path::new("type"), value, "field is immutable"));
+        }
+        if old.as_map().get("immutable") == Some(&json!(true)) {
+            let why = "field is immutable when `immutable` is set";
+            if new.as_map().get("immutable") != Some(&json!(true)) {
+                errors.push(FieldError::forbidden(&Path::new("immutable"), why));
+            }
+            for field in self.fields {
+                if new.as_map().get(*field) != old.as_map().get(*field) {
+                    errors.push(FieldError::forbidden(&Path::new(field), why));
+                }
+            }
+        }
+        errors.extend(self.validate_create(new));
+        errors
+    }
+
+    fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
+        if self.secret { &[("type", "type")] } else { &[] }
+    }
+}
+
+pub struct Endpoints;
+
+impl Strategy for Endpoints {
+    fn allows_create_on_update(&self) -> bool {
+        true
+    }
+
+    fn default(&self, object: &mut Object) {
+        for subset in items(object.as_map_mut(), "subsets") {
+            for port in items(subset, "ports") {
+                empty(port, "protocol", "TCP");
+            }
+        }
+    }
+}
+
+pub struct EndpointSlice;
+
+impl Strategy for EndpointSlice {
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn default(&self, object: &mut Object) {
+        for port in items(object.as_map_mut(), "ports") {
+            absent(port, "name", "");
+            absent(port, "protocol", "TCP");
+        }
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        if new.as_map().get("addressType") == old.as_map().get("addressType") {
+            return ErrorList::new();
+        }
+        let value = new.as_map().get("addressType").cloned().unwrap_or_default();
+        vec![FieldError::invalid(&Path::new("addressType"), value, "field is immutable")]
+    }
+}
+
+pub struct Event;
+
+impl Strategy for Event {
+    fn allows_create_on_update(&self) -> bool {
+        true
+    }
+
+    fn ignores_propagation(&self) -> bool {
+        true
+    }
+}
+
+/// Kinds that a PUT may create and that have nothing else of their own.
+pub struct CreatedByPut;
+
+impl Strategy for CreatedByPut {
+    fn allows_create_on_update(&self) -> bool {
+        true
+    }
+}
+
+/// RBAC kinds: names that fit a path segment, groups that go without saying, a role reference that stays.
+pub struct Rbac;
+
+impl Strategy for Rbac {
+    fn name_rule(&self) -> NameRule {
+        NameRule::PathSegment
+    }
+
+    fn allows_create_on_update(&self) -> bool {
+        true
+    }
+
+    fn default(&self, object: &mut Object) {
+        const GROUP: &str = "rbac.authorization.k8s.io";
+        if let Some(role) = super::fill::object(object.as_map_mut(), "roleRef") {
+            empty(role, "apiGroup", GROUP);
+        }
+        for subject in items(object.as_map_mut(), "subjects") {
+            if matches!(super::fill::text(subject, "kind"), "User" | "Group") {
+                empty(subject, "apiGroup", GROUP);
+            }
+        }
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        if new.as_map().get("roleRef") == old.as_map().get("roleRef") {
+            return ErrorList::new();
+        }
+        let value = new.as_map().get("roleRef").cloned().unwrap_or_default();
+        vec![FieldError::invalid(&Path::new("roleRef"), value, "cannot change roleRef")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn string_data_overrides_data() {
+        let mut secret =
+            Object::from_value(json!({"data": {"a": "eA=="}, "stringData": {"a": "y", "b": "z"}})).unwrap();
+        SECRET.default(&mut secret);
+        assert_eq!(secret.at(&["data"]), Some(&json!({"a": "eQ==", "b": "eg=="})));
+        assert_eq!(secret.as_map().get("stringData"), None);
+        assert_eq!(secret.as_map()["type"], "Opaque");
+    }
+
+    #[test]
+    fn immutable_data_stays() {
+        let old = Object::from_value(json!({"data": {"a": "1"}, "immutable": true})).unwrap();
+        let new = Object::from_value(json!({"data": {"a": "2"}})).unwrap();
+        let fields: Vec<String> = CONFIG_MAP.validate_update(&new, &old).iter().map(|e| e.field.to_string()).collect();
+        assert_eq!(fields, ["immutable", "data"]);
+    }
+
+    #[test]
+    fn empty_keys_are_refused() {
+        let map = Object::from_value(json!({"data": {"": "x"}})).unwrap();
+        assert!(!CONFIG_MAP.validate_create(&map).is_empty());
+    }
+}

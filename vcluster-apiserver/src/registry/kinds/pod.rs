@@ -1,0 +1,127 @@
+//! Pods (k8s.io/kubernetes `pkg/registry/core/pod/strategy.go`, `pkg/apis/core/validation`).
+
+use super::fill::made;
+use super::{pod_spec, pod_validation, qos};
+use crate::registry::strategy::Strategy;
+use apimachinery::Object;
+use apimachinery::field::{ErrorList, FieldError, Path};
+use serde_json::{Value, json};
+
+pub struct Pod;
+
+impl Strategy for Pod {
+    fn default(&self, object: &mut Object) {
+        if let Some(spec) = made(object.as_map_mut(), "spec") {
+            pod_spec::default(spec);
+            pod_spec::default_pod(spec);
+        }
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, object: &mut Object) {
+        let class = qos::class(object);
+        object.set_at(&["status"], json!({"phase": "Pending", "qosClass": class}));
+    }
+
+    fn prepare_update(&self, new: &mut Object, old: &Object) {
+        // The binding, and what admission decided, cannot be unmade by leaving it out.
+        if let Some(status) = old.as_map().get("status") {
+            new.as_map_mut().insert("status".into(), status.clone());
+        }
+    }
+
+    fn prepare_status_update(&self, new: &mut Object, old: &Object) {
+        // The class is fixed at creation; a kubelet that does not send it does not take it away.
+        if let Some(class) = old.at(&["status", "qosClass"]) {
+            new.set_at(&["status", "qosClass"], class.clone());
+        }
+        let observed = |o: &Object| o.at(&["status", "observedGeneration"]).and_then(Value::as_i64).unwrap_or(0);
+        if observed(new) == 0 && observed(old) != 0 {
+            new.set_at(&["status", "observedGeneration"], observed(old).into());
+        }
+        if new.at(&["status", "phase"]).is_none()
+            && let Some(phase) = old.at(&["status", "phase"])
+        {
+            new.set_at(&["status", "phase"], phase.clone());
+        }
+    }
+
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        pod_validation::spec(object.as_map().get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        pod_validation::update(new, old)
+    }
+
+    fn validate_subresource_update(&self, subresource: &str, new: &Object, old: &Object) -> ErrorList {
+        match subresource {
+            "ephemeralcontainers" => ephemeral_containers(new, old),
+            "resize" => resize(new, old),
+            _ => ErrorList::new(),
+        }
+    }
+
+    fn grace_period(&self, object: &Object, asked: Option<i64>) -> Option<i64> {
+        let phase = object.at(&["status", "phase"]).and_then(Value::as_str).unwrap_or_default();
+        let bound = object.at(&["spec", "nodeName"]).and_then(Value::as_str).is_some_and(|n| !n.is_empty());
+        if !bound || matches!(phase, "Succeeded" | "Failed") {
+            return Some(0);
+        }
+        let own = object.at(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0);
+        let grace = asked.unwrap_or(own);
+        Some(if grace < 0 { 1 } else { grace })
+    }
+
+    fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("spec.nodeName", "spec.nodeName"),
+            ("spec.restartPolicy", "spec.restartPolicy"),
+            ("spec.schedulerName", "spec.schedulerName"),
+            ("spec.serviceAccountName", "spec.serviceAccountName"),
+            ("spec.hostNetwork", "spec.hostNetwork"),
+            ("status.phase", "status.phase"),
+            ("status.podIP", "status.podIP"),
+            ("status.nominatedNodeName", "status.nominatedNodeName"),
+        ]
+    }
+}
+
+/// Ephemeral containers are only ever added.
+fn ephemeral_containers(new: &Object, old: &Object) -> ErrorList {
+    let path = Path::new("spec").child("ephemeralContainers");
+    let list =
+        |o: &Object| o.at(&["spec", "ephemeralContainers"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (new, old) = (list(new), list(old));
+    let mut errors = ErrorList::new();
+    for before in &old {
+        let name = before["name"].as_str().unwrap_or_default();
+        match new.iter().find(|c| c["name"] == before["name"]) {
+            None => errors.push(FieldError::forbidden(
+                &path,
+                format!("existing ephemeral containers {name:?} may not be removed\n"),
+            )),
+            Some(after) if after != before => errors.push(FieldError::forbidden(
+                &path,
+                format!("existing ephemeral containers {name:?} may not be changed\n"),
+            )),
+            Some(_) => {}
+        }
+    }
+    errors
+}
+
+/// A resize changes resources and keeps the quality-of-service class.
+fn resize(new: &Object, old: &Object) -> ErrorList {
+    if qos::class(new) == qos::class(old) {
+        return ErrorList::new();
+    }
+    vec![FieldError::invalid(
+        &Path::new("status").child("qosClass"),
+        qos::class(new),
+        "Pod QOS Class may not change as a result of resizing",
+    )]
+}
