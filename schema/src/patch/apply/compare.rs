@@ -115,8 +115,8 @@ fn by_form<S: PatchSchema>(
 ) -> Result<Option<Own>, String> {
     match form {
         Form::Map(MapKind::Granular) => {
-            let map = |value: Option<&'_ Value>| value.and_then(Value::as_object).filter(|m| !m.is_empty()).is_some();
-            if !map(left) && !map(right) {
+            let empty = |value: Option<&Value>| value.and_then(Value::as_object).is_none_or(Map::is_empty);
+            if empty(left) && empty(right) {
                 return Ok(leaf(left, right));
             }
             maps(schema, left.and_then(Value::as_object), right.and_then(Value::as_object), out)?;
@@ -154,9 +154,10 @@ fn maps<S: PatchSchema>(
             Member::Named(position) => {
                 let implied = position.implied();
                 let stand_in = if position.atom().map.is_some() { &empty } else { &NULL };
-                let present = |value: Option<&'_ Value>| value.is_none() && implied;
-                let before = if present(before) { Some(stand_in) } else { before };
-                let after = if present(after) { Some(stand_in) } else { after };
+                // Only within an object that is there itself.
+                let stands = |value: Option<&Value>, parent: bool| value.is_none() && implied && parent;
+                let before = if stands(before, left.is_some()) { Some(stand_in) } else { before };
+                let after = if stands(after, right.is_some()) { Some(stand_in) } else { after };
                 walk(position, before, after, &mut below)?
             }
             Member::Element(position) => walk(position, before, after, &mut below)?,

@@ -49,7 +49,7 @@ pub(super) fn arrange(
     for (_, element) in named {
         let behind = place(live, &element, key);
         while let Some((Some(rank), _)) = others.peek() {
-            if !behind.is_some_and(|behind| *rank < behind) {
+            if behind.is_none_or(|behind| *rank >= behind) {
                 break;
             }
             out.extend(others.next().map(|(_, e)| e));

@@ -62,9 +62,9 @@ fn creating_records_everything_but_what_nobody_owns() {
     let new = object(json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "d", "uid": "u", "labels": {"app": "x"}, "resourceVersion": "1"},
         "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "x"}}, "template": {"metadata": {"labels": {"app": "x"}},
-            "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}}}}));
+            "spec": {"containers": [{"name": "c", "image": "i", "resources": {}, "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}}}}));
     let created = update_as(None, "kubectl", new);
-    let container = json!({".": {}, "f:image": {}, "f:name": {},
+    let container = json!({".": {}, "f:image": {}, "f:name": {}, "f:resources": {},
         "f:ports": {".": {}, "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {".": {}, "f:containerPort": {}, "f:protocol": {}}}});
     let expected = json!({
         "f:metadata": {"f:labels": {".": {}, "f:app": {}}},
