@@ -1,1 +1,28 @@
-//! placeholder
+//! The scheduler of a tenant cluster: upstream's kube-scheduler framework with its default plugins.
+//!
+//! Informer events feed a [`cache`] of nodes and a [`queue`] of pods. One cycle takes one pod, reads an immutable
+//! [`snapshot`], asks the plugins of the [`profile`] and decides; the decision is pure. [`bind`] alone writes.
+//!
+//! It refuses to poll, to let a plugin do I/O, and to keep state that a restart would lose.
+
+pub mod bind;
+pub mod cache;
+pub mod cycle;
+pub mod framework;
+pub mod pod;
+pub mod profile;
+pub mod queue;
+pub mod resources;
+pub mod snapshot;
+
+mod event;
+mod node_selection;
+mod plugin;
+mod related;
+mod run;
+mod selection;
+mod taints;
+#[cfg(test)]
+mod testing;
+
+pub use run::{Config, Deps, run};
