@@ -4,6 +4,7 @@
 //! one test. Nothing is read from standard input; what is missing on the machine is installed or, for cargo-deny in
 //! `--fast`, left out with a word.
 
+use crate::conformance;
 use crate::host;
 use crate::image;
 use crate::launch;
@@ -14,7 +15,7 @@ use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 pub struct Test {
@@ -22,6 +23,9 @@ pub struct Test {
     #[arg(long)]
     pub fast: bool,
 }
+
+/// The conformance list takes up to twenty minutes (its programs included); later than this it is not begun.
+const LAST_CALL: Duration = Duration::from_mins(50);
 
 /// Passed and failed.
 #[derive(Default)]
@@ -32,6 +36,7 @@ struct Tally {
 }
 
 pub fn run(options: &Test) -> Result<()> {
+    let begun = Instant::now();
     let mut tally = Tally::default();
     tally.step("format", || run_command(&mut cargo(&["fmt", "--all", "--check"])));
     tally.step("tidy", tidy::run);
@@ -42,7 +47,7 @@ pub fn run(options: &Test) -> Result<()> {
     tally.licences(options.fast);
     tally.tests("workspace", cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]));
     if !options.fast {
-        tally.on_a_host();
+        tally.on_a_host(begun);
     }
     for failure in &tally.failures {
         println!("FAILED {failure}");
@@ -126,7 +131,7 @@ impl Tally {
     }
 
     /// The tests in tests/e2e, against a host with Coracle installed.
-    fn on_a_host(&mut self) {
+    fn on_a_host(&mut self, begun: Instant) {
         let mut cluster = None;
         self.step("host", || {
             cluster = Some(host::up(Set::Minimal)?);
@@ -143,6 +148,11 @@ impl Tally {
             test.env("KUBECONFIG", &cluster.kubeconfig).env("CORACLE", image::binary());
             test.env("PATH", path_with_upstream());
             self.tests("e2e", test);
+            if begun.elapsed() < LAST_CALL {
+                self.step("conformance", conformance::listed);
+            } else {
+                println!("no time is left for the conformance list");
+            }
         }
         if cluster.host.is_some() {
             self.step("host down", host::down);

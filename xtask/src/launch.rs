@@ -2,7 +2,7 @@
 
 use crate::host::{self, Cluster};
 use crate::image;
-use crate::shell::{quiet, read, run, tail};
+use crate::shell::{quiet, read, run, succeeds, tail};
 use crate::upstream::Set;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -54,6 +54,16 @@ pub fn down() -> Result<()> {
         return quiet(&mut cluster.command("helm", ["uninstall", "coracle", "-n", NAMESPACE, "--ignore-not-found"]));
     }
     host::down()
+}
+
+/// Builds, imports and installs unless the host has Coracle already, of whatever build.
+pub fn ensure_installed(cluster: &Cluster) -> Result<()> {
+    if succeeds(&mut cluster.kubectl(["get", "crd", "tenantclusters.coracle.dev"])) {
+        return Ok(());
+    }
+    let archive = image::build(&image::Options { quick: false })?;
+    cluster.load(&archive)?;
+    install(cluster)
 }
 
 /// Installs or upgrades the chart and waits for the operator. Pods of an older build of the same version are replaced.

@@ -11,6 +11,7 @@ mod host;
 mod image;
 mod launch;
 mod shell;
+mod tables;
 mod tidy;
 mod upstream;
 mod workspace;
@@ -47,6 +48,8 @@ enum Command {
     Image(image::Options),
     /// Run upstream's e2e.test against a tenant and compare with the checked-in list.
     Conformance(conformance::Options),
+    /// Write the type tables anew from upstream and fail when they change.
+    Tables,
     /// Crate edges, file lengths, module docs, lint tables.
     Tidy,
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Host(command) => host::run(&command),
         Command::Image(options) => image::build(&options).map(|archive| println!("{}", archive.display())),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Tables => tables::rebuild(),
         Command::Tidy => tidy::run(),
     };
     match result {
