@@ -6,7 +6,7 @@ use crate::authz::{Attributes, Authorizer, Decision};
 use crate::proxy::Unconnected;
 use crate::registry::addresses::{Local, Network};
 use crate::registry::special::Specials;
-use crate::registry::{Registry, builtin};
+use crate::registry::{Registry, Snapshot, builtin};
 use crate::request::UserInfo;
 use crate::request::body::{self, Body};
 use crate::server::bootstrap::Endpoint;
@@ -75,10 +75,14 @@ impl Answer {
 impl TestServer {
     /// A bootstrapped server without admission.
     pub async fn start() -> Result<Self, storage::Error> {
-        Self::with(Vec::new(), Specials::default()).await
+        Self::with(builtin::snapshot(), Vec::new(), Specials::default()).await
     }
 
-    pub async fn with(admission: Vec<Arc<dyn Plugin>>, special: Specials) -> Result<Self, storage::Error> {
+    pub async fn with(
+        snapshot: Snapshot,
+        admission: Vec<Arc<dyn Plugin>>,
+        special: Specials,
+    ) -> Result<Self, storage::Error> {
         let clock = Arc::new(FixedClock::new(1_767_225_600));
         let storage: Arc<dyn Storage> = Arc::new(Memory::new());
         let cache = Arc::new(Cache::start(storage, Bounds::default()).await?);
@@ -88,7 +92,7 @@ impl TestServer {
         };
         let server = Server::new(Config {
             cache: cache.clone(),
-            registry: Arc::new(Registry::new(builtin::snapshot())),
+            registry: Arc::new(Registry::new(snapshot)),
             authenticator: Arc::new(Everybody),
             authorizer: Arc::new(Everybody),
             admission,

@@ -1,7 +1,10 @@
 //! The verbs over every resource of the tables, and the cases that clients depend on.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
 use vcluster_apiserver::registry::builtin;
+use vcluster_apiserver::registry::special::Specials;
+use vcluster_apiserver::registry::strategy::Plain;
 use vcluster_apiserver::testing::TestServer;
 
 async fn server() -> TestServer {
@@ -16,9 +19,11 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 #[tokio::test]
 async fn every_persisted_resource_is_created_read_and_deleted() {
-    let server = server().await;
+    // The kinds' own rules aside: this is about what all kinds share.
+    let plain = || builtin::snapshot_with(|_, _| Arc::new(Plain));
+    let server = TestServer::with(plain(), Vec::new(), Specials::default()).await.expect("a store in memory starts");
     let mut count = 0;
-    for resource in builtin::snapshot().resources().filter(|r| r.is_persisted() && r.has_verb("create")) {
+    for resource in plain().resources().filter(|r| r.is_persisted() && r.has_verb("create")) {
         let gvr = &resource.gvr;
         let prefix = if gvr.group.is_empty() {
             format!("/api/{}", gvr.version)
@@ -194,13 +199,16 @@ async fn a_scale_changes_replicas_only() {
 async fn status_and_spec_are_separate() {
     let server = server().await;
     let path = "/apis/apps/v1/namespaces/default/replicasets";
-    let object = json!({"metadata": {"name": "r"}, "spec": {"replicas": 1}, "status": {"replicas": 9}});
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let spec = json!({"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template});
+    let object = json!({"metadata": {"name": "r"}, "spec": spec, "status": {"replicas": 9}});
     let created = server.post(path, &object).await.json();
-    assert_eq!(created.get("status"), None);
+    assert_ne!(created["status"]["replicas"], 9, "{created}");
     let uri = format!("{path}/r");
     let both = json!({"spec": {"replicas": 2}, "status": {"replicas": 5}});
     let main = server.patch(&uri, "application/merge-patch+json", &both).await.json();
-    assert_eq!((&main["spec"]["replicas"], main.get("status")), (&json!(2), None));
+    assert_eq!(main["spec"]["replicas"], 2);
+    assert_ne!(main["status"]["replicas"], 5);
     let both = json!({"spec": {"replicas": 7}, "status": {"replicas": 5}});
     let status = server.patch(&format!("{uri}/status"), "application/merge-patch+json", &both).await.json();
     assert_eq!((&status["spec"]["replicas"], &status["status"]["replicas"]), (&json!(2), &json!(5)));
@@ -274,4 +282,59 @@ async fn hostile_requests_get_a_status() {
         let answer = server.send(method, uri, headers, body).await;
         assert_eq!(answer.code, code, "{method} {uri}: {}", answer.text("/message"));
     }
+}
+
+#[tokio::test]
+async fn applies_own_their_fields_and_meet_conflicts() {
+    let server = server().await;
+    let uri = |manager: &str| format!("{MAPS}/a?fieldManager={manager}");
+    let apply = "application/apply-patch+yaml";
+    let object =
+        |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
+    let created = server.patch(&uri("one"), apply, &object(json!({"x": "1", "y": "1"}))).await;
+    assert_eq!(created.code, 201, "{}", created.text("/message"));
+    assert_eq!(created.text("/metadata/managedFields/0/manager"), "one");
+    let conflict = server.patch(&uri("two"), apply, &object(json!({"x": "2"}))).await;
+    assert_eq!(conflict.code, 409);
+    assert_eq!(conflict.text("/message"), "Apply failed with 1 conflict: conflict with \"one\": .data.x");
+    assert_eq!(conflict.text("/details/causes/0/reason"), "FieldManagerConflict");
+    let forced = server.patch(&format!("{}&force=true", uri("two")), apply, &object(json!({"x": "2"}))).await;
+    assert_eq!(forced.json()["data"], json!({"x": "2", "y": "1"}));
+    let dropped = server.patch(&uri("one"), apply, &object(json!({}))).await;
+    assert_eq!(dropped.json()["data"], json!({"x": "2"}), "nobody declares y any more");
+    assert_eq!(server.patch(&format!("{MAPS}/a"), apply, &object(json!({}))).await.code, 422, "a manager is required");
+}
+
+#[tokio::test]
+async fn strategic_merges_pair_list_elements_by_key() {
+    let server = server().await;
+    let path = "/api/v1/namespaces/default/pods";
+    let container = |name: &str| json!({"name": name, "image": "i"});
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [container("a"), container("b")]}});
+    let created = server.post(path, &pod).await;
+    assert_eq!(created.code, 201, "{}", created.text("/message"));
+    let patch = json!({"spec": {"containers": [{"name": "b", "image": "j"}]}});
+    let patched = server.patch(&format!("{path}/p"), "application/strategic-merge-patch+json", &patch).await;
+    let containers = patched.json()["spec"]["containers"].clone();
+    assert_eq!(
+        (&containers[0]["image"], &containers[1]["image"]),
+        (&json!("i"), &json!("j")),
+        "{}",
+        patched.text("/message")
+    );
+}
+
+#[tokio::test]
+async fn a_pod_is_bound_once() {
+    let server = server().await;
+    let path = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a", "image": "i"}]}});
+    server.post(path, &pod).await;
+    let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
+    assert_eq!(server.post(&format!("{path}/p/binding"), &binding).await.code, 201);
+    assert_eq!(server.post(&format!("{path}/p/binding"), &binding).await.code, 409);
+    let bound = server.get(&format!("{path}?fieldSelector=spec.nodeName%3Dn")).await.json();
+    assert_eq!(bound["items"].as_array().map(Vec::len), Some(1));
+    let evicted = server.post(&format!("{path}/p/eviction"), &json!({"metadata": {"name": "p"}})).await;
+    assert_eq!(evicted.code, 201, "{}", evicted.text("/message"));
 }

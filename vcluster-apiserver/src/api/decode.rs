@@ -8,11 +8,8 @@ use crate::request::options::FieldValidation;
 use apimachinery::{GroupVersionKind, Object, Status};
 use bytes::Bytes;
 use http::HeaderMap;
+use schema::DecodeError;
 use serde_json::Value;
-
-mod strict;
-
-pub use strict::Parsed;
 
 /// What a body is decoded into.
 pub struct Expected<'a> {
@@ -32,24 +29,41 @@ pub fn object(
     validation: FieldValidation,
 ) -> Result<Object, Status> {
     let encoding = negotiate::request(headers, expected.protobuf)?;
-    let parsed = parse(encoding, body)?;
-    let mut object =
-        Object::from_value(parsed.value).ok_or_else(|| cannot_handle(None, expected.kind, "json: cannot unmarshal"))?;
-    check_kind(&mut object, expected.kind)?;
-    let unknown =
-        expected.model.normalize(&mut object).map_err(|e| cannot_handle(Some(expected.kind), expected.kind, &e))?;
-    report(cx, validation, parsed.duplicates.into_iter().chain(unknown).collect())?;
+    let json = to_json(encoding, body)?;
+    let meta = schema::type_meta(&json).map_err(|e| Status::bad_request(e.to_string()))?;
+    check_type(&meta.0, &meta.1, expected.kind)?;
+    let (value, strict) = expected.model.decode(&json).map_err(|e| match e {
+        DecodeError::Value(why) => cannot_handle(expected.kind, &why),
+        other => Status::bad_request(other.to_string()),
+    })?;
+    let object = Object::from_value(value);
+    let mut object = object.ok_or_else(|| cannot_handle(expected.kind, "metadata is no object"))?;
+    report(cx, validation, strict)?;
+    object.set_gvk(expected.kind);
     expected.model.default(&mut object);
     Ok(object)
 }
 
-/// Bytes in any of the encodings as a JSON tree.
-pub fn parse(encoding: Encoding, body: &[u8]) -> Result<Parsed, Status> {
+/// The JSON of a body in any of the encodings.
+pub fn to_json(encoding: Encoding, body: &Bytes) -> Result<Bytes, Status> {
     match encoding {
-        Encoding::Json => strict::json(body),
-        Encoding::Yaml => strict::yaml(body),
-        Encoding::Protobuf => strict::json(&super::codec::from_protobuf(body)?),
+        Encoding::Json => Ok(body.clone()),
+        Encoding::Yaml => yaml(body).map(|tree| tree.to_string().into()),
+        Encoding::Protobuf => super::codec::from_protobuf(body).map(Into::into),
     }
+}
+
+/// A body as a free tree, with the fields that stand twice in it.
+pub fn tree(encoding: Encoding, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
+    let json = to_json(encoding, body)?;
+    schema::decode::decode(None, &json, schema::FieldValidation::Warn).map_err(|e| Status::bad_request(e.to_string()))
+}
+
+/// 400 for what is no YAML; YAML with a key twice is none.
+fn yaml(body: &[u8]) -> Result<Value, Status> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| Status::bad_request("yaml: control characters are not allowed"))?;
+    serde_saphyr::from_str(text).map_err(|e| Status::bad_request(format!("error converting YAML to JSON: yaml: {e}")))
 }
 
 /// Says what decoding found, as the client wants it said.
@@ -69,16 +83,21 @@ pub fn report(cx: &RequestCx, validation: FieldValidation, found: Vec<String>) -
     }
 }
 
-/// Kind and version must be what the endpoint takes; where the body leaves them out they are filled in.
+/// Kind and version must be what the endpoint takes; where they are left out they are filled in.
 pub fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), Status> {
-    let text = |field: &str| object.as_map().get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (version, kind) = (text("apiVersion"), text("kind"));
-    if !kind.is_empty() && kind != expected.kind {
+    let text = |field: &str| object.as_map().get(field).and_then(Value::as_str).unwrap_or_default();
+    check_type(text("apiVersion"), text("kind"), expected)?;
+    object.set_gvk(expected);
+    Ok(())
+}
+
+fn check_type(version: &str, kind: &str, expected: &GroupVersionKind) -> Result<(), Status> {
+    let wanted = expected.kind.as_str();
+    if !kind.is_empty() && kind != wanted {
+        let version = if version.is_empty() { expected.api_version() } else { version.to_owned() };
         return Err(Status::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {}: converting ({kind}) to ({}): unknown conversion",
-            if version.is_empty() { expected.version.clone() } else { version },
-            expected.kind,
-            expected.kind
+            "{kind} in version \"{version}\" cannot be handled as a {wanted}: converting ({kind}) to ({wanted}): unknown \
+             conversion"
         )));
     }
     if !version.is_empty() && version != expected.api_version() {
@@ -87,16 +106,39 @@ pub fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<()
             expected.api_version()
         )));
     }
-    object.set_gvk(expected);
     Ok(())
 }
 
-fn cannot_handle(found: Option<&GroupVersionKind>, expected: &GroupVersionKind, why: &str) -> Status {
-    Status::bad_request(match found {
-        Some(kind) => {
-            let version = kind.version.as_str();
-            format!("{} in version \"{version}\" cannot be handled as a {}: {why}", kind.kind, expected.kind)
+fn cannot_handle(kind: &GroupVersionKind, why: &str) -> Status {
+    Status::bad_request(format!("{0} in version \"{1}\" cannot be handled as a {0}: {why}", kind.kind, kind.version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hostile_nesting_is_an_error() {
+        let brackets = Bytes::from("[".repeat(1_000_000));
+        for encoding in [Encoding::Json, Encoding::Yaml, Encoding::Protobuf] {
+            assert_eq!(tree(encoding, &brackets).unwrap_err().code, 400, "{encoding:?}");
         }
-        None => format!("the object provided is unrecognized (must be of type {}): {why}", expected.kind),
-    })
+    }
+
+    #[test]
+    fn yaml_is_read_as_json() {
+        assert_eq!(yaml(b"a: 1\nb: [x, z]\n").unwrap(), serde_json::json!({"a": 1, "b": ["x", "z"]}));
+        assert!(yaml(b"a: 1\na: 2\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let bytes = Bytes::from(bytes);
+            for encoding in [Encoding::Json, Encoding::Yaml, Encoding::Protobuf] {
+                let _ = tree(encoding, &bytes);
+            }
+        }
+    }
 }

@@ -60,7 +60,13 @@ pub async fn serve(
     if verb == "proxy" {
         return connect::serve(api, &call, Request::from_parts(parts, body)).await;
     }
-    if !resource.has_verb(verb) {
+    // Some verbs are of one object, creation is of the collection; the other way round there is no such method.
+    let misplaced = match verb {
+        "update" | "patch" => call.target.name.is_empty(),
+        "create" => !call.target.name.is_empty(),
+        _ => false,
+    };
+    if misplaced || !resource.has_verb(verb) {
         return Err(Status::method_not_supported(&resource.group_resource(), method_word(&call)));
     }
     if &*resource.stored.resource == "bindings" {

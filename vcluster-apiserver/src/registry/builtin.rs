@@ -5,6 +5,7 @@ mod table_model;
 use super::convert::{AUTOSCALING_V1, Conversion, EVENTS};
 use super::model::{Model, Schemaless};
 use super::resource::{Resource, StoredAs, Subresource};
+use super::strategy::Strategy;
 use super::{Served, Snapshot, fields, kinds};
 use apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 use std::sync::Arc;
@@ -20,15 +21,20 @@ const SHARED: &[Shared] = &[
 
 /// Everything that a cluster of this release serves by default.
 pub fn snapshot() -> Snapshot {
+    snapshot_with(kinds::strategy_for)
+}
+
+/// The same with other strategies.
+pub fn snapshot_with(strategy_for: fn(&str, &str) -> Arc<dyn Strategy>) -> Snapshot {
     let versions = schema::served().iter().map(|served| Served {
         group_version: GroupVersion::new(served.group, served.version),
         group_priority: served.group_priority,
         version_priority: served.version_priority,
     });
-    Snapshot::new(versions.collect(), schema::resources().iter().map(resource).collect())
+    Snapshot::new(versions.collect(), schema::resources().iter().map(|info| resource(info, strategy_for)).collect())
 }
 
-fn resource(info: &'static schema::ResourceInfo) -> Resource {
+fn resource(info: &'static schema::ResourceInfo, strategy_for: fn(&str, &str) -> Arc<dyn Strategy>) -> Resource {
     let kind = GroupVersionKind::new(info.kind_group, info.kind_version, info.kind);
     let shared = SHARED.iter().find(|s| (s.0, s.1, s.2) == (info.group, info.version, info.plural));
     let (group, stored_kind, conversion) = match shared {
@@ -39,7 +45,7 @@ fn resource(info: &'static schema::ResourceInfo) -> Resource {
     };
     let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
     // Versions that share a place share its strategy, which works on the stored form.
-    let strategy = kinds::strategy_for(&stored_kind.group, &stored_kind.kind);
+    let strategy = strategy_for(&stored_kind.group, &stored_kind.kind);
     let mut selectable = fields::of(info.group, info.plural);
     for (label, path) in strategy.selectable_fields() {
         if conversion.is_none() && !selectable.iter().any(|(known, _)| known == label) {
@@ -87,7 +93,7 @@ fn resource(info: &'static schema::ResourceInfo) -> Resource {
 /// What is known about the fields of a built-in kind.
 pub fn model(kind: &GroupVersionKind) -> Arc<dyn Model> {
     match schema::kind(kind) {
-        Some(t) => Arc::new(TableModel(t)),
+        Some(row) => Arc::new(TableModel { row, group: kind.group.clone(), kind: kind.kind.clone() }),
         None => Arc::new(Schemaless),
     }
 }

@@ -4,7 +4,8 @@
 //! A model works on JSON trees and never on metadata the generic path owns. What it cannot do it says with `None`.
 
 use apimachinery::Object;
-use bytes::Bytes;
+use schema::patch::PatchError;
+use schema::patch::apply::managed::ApplyError;
 use serde_json::Value;
 
 /// What decoding found out about fields that the kind does not have; texts as upstream words them.
@@ -12,25 +13,20 @@ pub type Strict = Vec<String>;
 
 /// A kind's fields.
 pub trait Model: Send + Sync + 'static {
-    /// Brings a decoded tree into the kind's form: unknown fields leave it and are reported, values of the wrong type
-    /// are an error (its text is upstream's decoding error).
+    /// Reads the JSON of a body into the kind's form: unknown fields are left out and reported together with those that
+    /// stand twice, values of the wrong type are an error in upstream's words.
+    fn decode(&self, json: &[u8]) -> Result<(Value, Strict), schema::DecodeError> {
+        schema::decode::decode(None, json, schema::FieldValidation::Warn)
+    }
+
+    /// Brings a tree that a patch made into the kind's form, as [`Model::decode`] does with bytes.
     fn normalize(&self, object: &mut Object) -> Result<Strict, String>;
 
     /// Static defaults of the table or schema.
     fn default(&self, _object: &mut Object) {}
 
-    /// The protobuf message of canonical JSON, without the envelope. `None`: the kind has no protobuf form.
-    fn to_protobuf(&self, _json: &[u8]) -> Option<Bytes> {
-        None
-    }
-
-    /// A tree from a protobuf message.
-    fn from_protobuf(&self, _raw: &[u8]) -> Option<Result<Object, String>> {
-        None
-    }
-
     /// Strategic merge of `patch` into `live`; `None`: the kind has no patch strategies (custom resources).
-    fn strategic_merge(&self, _live: &Object, _patch: &Value) -> Option<Result<Object, String>> {
+    fn strategic_merge(&self, _live: &Object, _patch: &Value) -> Option<Result<Value, PatchError>> {
         None
     }
 
@@ -75,15 +71,6 @@ pub struct Tracking {
     pub subresource: String,
     /// RFC 3339.
     pub time: String,
-}
-
-/// Why an apply was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ApplyError {
-    /// Fields that others own: (manager as it is shown, field path).
-    Conflicts(Vec<(String, String)>),
-    /// The applied object does not fit the kind.
-    Invalid(String),
 }
 
 /// One `TableColumnDefinition`.

@@ -55,12 +55,12 @@ pub fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status> {
         return DeleteOptions::from_query(&call.query);
     }
     let encoding = negotiate::request(&call.headers, true)?;
-    let parsed = decode::parse(encoding, body)?;
-    let text = |field: &str| parsed.value.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (tree, _) = decode::tree(encoding, body)?;
+    let text = |field: &str| tree.get(field).and_then(Value::as_str).unwrap_or_default();
     let (version, kind) = (text("apiVersion"), text("kind"));
     let known = version.is_empty() || version == "meta.k8s.io/v1" || GroupVersion::parse(version).is_some();
     if (!kind.is_empty() && kind != "DeleteOptions") || !known {
         return Err(Status::bad_request(format!("decoded object cannot be converted to DeleteOptions: {kind}")));
     }
-    DeleteOptions::from_value(&parsed.value)
+    DeleteOptions::from_value(&tree)
 }

@@ -4,7 +4,7 @@
 use super::super::decode::{self, report};
 use super::super::{Api, Call};
 use super::create::{options, respond};
-use crate::registry::model::{ApplyError, Tracking};
+use crate::registry::model::Tracking;
 use crate::registry::resource::Resource;
 use crate::registry::store::{Change, timestamp};
 use crate::request::RequestCx;
@@ -14,13 +14,12 @@ use crate::request::options::{FieldValidation, WriteKind, WriteOptions};
 use apimachinery::{Object, Status};
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use schema::patch::apply::managed::ApplyError;
+use schema::patch::{PatchError, json, merge};
 use serde_json::Value;
 
-/// Upstream's limit of operations in one JSON patch.
-const OPERATIONS: usize = 10_000;
-
 enum Patch {
-    Json(json_patch::Patch),
+    Json(Value),
     Merge(Value),
     Strategic(Value),
     Apply(Object),
@@ -51,19 +50,12 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     respond(api, call, code, &accepted, &outcome.body)
 }
 
-fn parse(resource: &Resource, media: &str, body: &[u8]) -> Result<(Patch, Vec<String>), Status> {
+fn parse(resource: &Resource, media: &str, body: &Bytes) -> Result<(Patch, Vec<String>), Status> {
     let custom = resource.model.items_are_typed();
     match media {
         "application/json-patch+json" => {
-            let operations: json_patch::Patch =
+            let operations: Value =
                 serde_json::from_slice(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
-            if operations.0.len() > OPERATIONS {
-                let why = format!(
-                    "The allowed maximum operations in a JSON patch is {OPERATIONS}, got {}",
-                    operations.0.len()
-                );
-                return Err(Status::too_large(why));
-            }
             Ok((Patch::Json(operations), Vec::new()))
         }
         "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
@@ -71,22 +63,18 @@ fn parse(resource: &Resource, media: &str, body: &[u8]) -> Result<(Patch, Vec<St
             if strategic && custom {
                 return Err(unsupported(custom));
             }
-            let parsed = decode::parse(Encoding::Json, body)?;
-            if !parsed.value.is_object() {
-                return Err(Status::bad_request("error decoding patch: the patch is no object"));
-            }
-            let patch = if strategic { Patch::Strategic(parsed.value) } else { Patch::Merge(parsed.value) };
-            Ok((patch, parsed.duplicates))
+            let (tree, duplicates) = decode::tree(Encoding::Json, body)?;
+            Ok((if strategic { Patch::Strategic(tree) } else { Patch::Merge(tree) }, duplicates))
         }
         "application/apply-patch+yaml" => {
-            let parsed = decode::parse(Encoding::Yaml, body)?;
-            let object = Object::from_value(parsed.value)
+            let (tree, duplicates) = decode::tree(Encoding::Yaml, body)?;
+            let object = Object::from_value(tree)
                 .ok_or_else(|| Status::bad_request("error decoding YAML: the document is no object"))?;
             let managed = object.at(&["metadata", "managedFields"]).and_then(Value::as_array);
             if managed.is_some_and(|list| !list.is_empty()) {
                 return Err(Status::bad_request("metadata.managedFields must be nil"));
             }
-            Ok((Patch::Apply(object), parsed.duplicates))
+            Ok((Patch::Apply(object), duplicates))
         }
         _ => Err(unsupported(custom)),
     }
@@ -116,18 +104,18 @@ impl Change for Patched<'_> {
             Patch::Apply(applied) => return self.applied(live, applied),
             Patch::Json(operations) => {
                 let mut tree = live.cloned().unwrap_or_default().into_value();
-                json_patch::patch(&mut tree, operations).map_err(|e| unprocessable(&e.to_string()))?;
+                json::apply(&mut tree, operations).map_err(refused)?;
                 object_of(tree)?
             }
             Patch::Merge(patch) => {
                 let mut tree = live.cloned().unwrap_or_default().into_value();
-                json_patch::merge(&mut tree, patch);
+                merge::apply(&mut tree, patch.clone()).map_err(refused)?;
                 object_of(tree)?
             }
             Patch::Strategic(patch) => {
                 let live = live.cloned().unwrap_or_default();
                 let merged = self.resource.model.strategic_merge(&live, patch);
-                merged.ok_or_else(|| unsupported(true))?.map_err(|e| unprocessable(&e))?
+                object_of(merged.ok_or_else(|| unsupported(true))?.map_err(refused)?)?
             }
         };
         decode::check_kind(&mut object, &self.resource.kind)?;
@@ -163,54 +151,46 @@ impl Patched<'_> {
         let mut applied = applied.clone();
         decode::check_kind(&mut applied, &self.resource.kind)?;
         let mut known = applied.clone();
-        let unknown = self.resource.model.normalize(&mut known).map_err(|e| {
-            let kind = &self.resource.kind;
-            Status::bad_request(format!("failed to create typed patch object ({}; {kind}): {e}", self.name(&applied)))
-        })?;
-        // Apply is strict by nature; its fields are refused below, by the schema, unless they are to be ignored.
-        if self.options.field_validation == FieldValidation::Strict {
+        // Fields that the kind does not have are refused below, by name, unless strictness was asked for.
+        if let Ok(unknown) = self.resource.model.normalize(&mut known)
+            && self.options.field_validation == FieldValidation::Strict
+        {
             report(self.cx, FieldValidation::Strict, unknown)?;
         }
         let force = self.options.force;
         let result = self.resource.model.apply(live, &applied, &self.tracking, force);
         match result.ok_or_else(|| unsupported(false))? {
             Ok(object) => self.finish(object),
-            Err(ApplyError::Conflicts(conflicts)) => Err(conflict(&conflicts)),
-            Err(ApplyError::Invalid(why)) => Err(Status::failure(500, "InternalError", why)),
+            Err(error) => Err(not_applied(&error)),
         }
-    }
-
-    fn name(&self, applied: &Object) -> String {
-        format!("{}/{}", applied.namespace(), applied.name())
     }
 }
 
-/// 409 with one cause per field that another manager owns.
-fn conflict(conflicts: &[(String, String)]) -> Status {
-    let one = |(manager, path): &(String, String)| format!("conflict with {manager}: {path}");
-    let noun = if conflicts.len() == 1 { "conflict" } else { "conflicts" };
-    let text = match conflicts {
-        [single] => one(single),
-        many => {
-            let mut managers: Vec<&str> = many.iter().map(|(m, _)| m.as_str()).collect();
-            managers.dedup();
-            let groups = managers.into_iter().map(|manager| {
-                let paths = many.iter().filter(|(m, _)| m == manager).map(|(_, p)| format!("- {p}"));
-                format!("conflicts with {manager}:\n{}", paths.collect::<Vec<_>>().join("\n"))
-            });
-            groups.collect::<Vec<_>>().join("\n")
+/// The answer to an apply that was refused: for conflicts a cause per field that another manager owns.
+fn not_applied(error: &ApplyError) -> Status {
+    let text = error.to_string();
+    match error {
+        ApplyError::Conflicts(conflicts) => {
+            let status = Status::failure(409, "Conflict", text);
+            conflicts.iter().fold(status, |s, c| s.with_cause("FieldManagerConflict", c.message(), &c.field()))
         }
-    };
-    let message = format!("Apply failed with {} {noun}: {text}", conflicts.len());
-    let mut status = Status::failure(409, "Conflict", message);
-    for (manager, path) in conflicts {
-        status = status.with_cause("FieldManagerConflict", format!("conflict with {manager}"), path);
+        ApplyError::BadRequest(_) => Status::bad_request(text),
+        ApplyError::Invalid(_) => Status::failure(500, "InternalError", text),
     }
-    status
 }
 
 fn object_of(tree: Value) -> Result<Object, Status> {
     Object::from_value(tree).ok_or_else(|| unprocessable("the patched object is no object"))
+}
+
+/// The answer to a patch that does not apply.
+pub fn refused(error: PatchError) -> Status {
+    match error {
+        PatchError::BadRequest(why) => Status::bad_request(why),
+        PatchError::TooLarge(why) => Status::too_large(why),
+        PatchError::Unprocessable(why) => unprocessable(&why),
+        PatchError::Internal(why) => Status::internal(why),
+    }
 }
 
 fn unprocessable(why: &str) -> Status {

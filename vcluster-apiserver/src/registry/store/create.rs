@@ -22,8 +22,20 @@ impl Store {
         &self,
         cx: &RequestCx,
         target: &Target,
+        object: Object,
+        options: &WriteOptions,
+    ) -> Result<Outcome, Status> {
+        self.create_tracked(cx, target, object, options, true).await
+    }
+
+    /// As [`Store::create`]; `track`: whether `managedFields` still have to be told of it.
+    pub(super) async fn create_tracked(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
         mut object: Object,
         options: &WriteOptions,
+        track: bool,
     ) -> Result<Outcome, Status> {
         place(&mut object, target)?;
         if !object.resource_version().is_empty() {
@@ -31,7 +43,9 @@ impl Store {
         }
         wipe(&mut object);
         self.settle(target, &mut object);
-        target.resource.model.track_update(None, &mut object, &self.tracking(target, options));
+        if track {
+            target.resource.model.track_update(None, &mut object, &self.tracking(target, options));
+        }
         let attributes = Self::attributes(target, Operation::Create, object.name(), options.dry_run, None);
         self.admit(cx, &attributes, &mut object).await?;
         target.resource.strategy.default(&mut object);

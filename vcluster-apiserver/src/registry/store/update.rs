@@ -103,7 +103,7 @@ impl Store {
             place(&mut object, target)?;
             wipe(&mut object);
         }
-        match self.create(cx, target, object, options).await {
+        match self.create_tracked(cx, target, object, options, !change.tracks_itself()).await {
             // Created by somebody else in between: it is an update after all.
             Err(status) if status.reason == "AlreadyExists" && !status.message.starts_with("object is") => Ok(None),
             answer => answer.map(Some),

@@ -2,6 +2,7 @@
 //! (k8s.io/kubernetes `pkg/registry/apps/deployment/storage/storage.go`).
 
 use crate::api::verb::create::options;
+use crate::api::verb::patch::refused;
 use crate::api::{Api, Call, decode, encode};
 use crate::registry::builtin;
 use crate::registry::store::{Change, tree};
@@ -22,8 +23,7 @@ fn kind() -> GroupVersionKind {
 pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>, Status> {
     let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::TRANSIENT)?;
     if call.info.verb == "get" {
-        super::super::super::api::verb::get::reach(api, call, call.query.get("resourceVersion").unwrap_or_default())
-            .await?;
+        crate::api::verb::get::reach(api, call, call.query.get("resourceVersion").unwrap_or_default()).await?;
         let entry = api.cache.entry(&call.target.key());
         let entry =
             entry.ok_or_else(|| Status::not_found(&call.target.resource.group_resource(), &call.target.name))?;
@@ -130,23 +130,22 @@ impl Change for Scaling<'_> {
     }
 }
 
-fn patched(scale: &Object, media: &str, body: &[u8]) -> Result<Object, Status> {
+fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> {
     let mut tree = scale.clone().into_value();
-    let bad = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
     match media {
         "application/json-patch+json" => {
-            let patch: json_patch::Patch = serde_json::from_slice(body).map_err(|e| bad(&e))?;
-            json_patch::patch(&mut tree, &patch)
-                .map_err(|e| Status::failure(422, "Invalid", format!("the patch does not apply: {e}")))?;
+            let patch: Value =
+                serde_json::from_slice(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+            schema::patch::json::apply(&mut tree, &patch).map_err(refused)?;
         }
         "application/apply-patch+yaml" => {
-            let parsed = decode::parse(negotiate::Encoding::Yaml, body)?;
-            json_patch::merge(&mut tree, &parsed.value);
+            let (patch, _) = decode::tree(negotiate::Encoding::Yaml, body)?;
+            schema::patch::merge::apply(&mut tree, patch).map_err(refused)?;
         }
         // A scale has no lists, so a strategic merge is a merge.
         "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
-            let parsed = decode::parse(negotiate::Encoding::Json, body)?;
-            json_patch::merge(&mut tree, &parsed.value);
+            let (patch, _) = decode::tree(negotiate::Encoding::Json, body)?;
+            schema::patch::merge::apply(&mut tree, patch).map_err(refused)?;
         }
         _ => {
             return Err(Status::unsupported_media_type(&[
