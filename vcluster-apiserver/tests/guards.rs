@@ -49,22 +49,22 @@ async fn world() -> World {
     let clock = Arc::new(FixedClock::new(1_800_000_000));
     let rng = Arc::new(SeededRng::new(1));
     let storage: Arc<dyn Storage> = Arc::new(Memory::new());
-    let cache = Arc::new(Cache::start(storage, Bounds::default()).await.unwrap());
+    let cache = Arc::new(Cache::start(storage, Bounds::default()).await.expect("an empty store is read"));
     let backend = Backend { storage: cache.clone() };
-    bootstrap::rbac::reconcile(&backend, clock.now(), &*rng).await.unwrap();
+    bootstrap::rbac::reconcile(&backend, clock.now(), &*rng).await.expect("memory takes every write");
 
-    let authority = Authority::generate("kubernetes", clock.now()).unwrap();
+    let authority = Authority::generate("kubernetes", clock.now()).expect("keys can be made");
     let name = "https://kubernetes.default.svc".to_owned();
     let issuer = Arc::new(Issuer::new(issuer::Config {
         issuers: vec![name.clone()],
         audiences: vec![name],
-        signing_key: PrivateKey::generate().unwrap(),
+        signing_key: PrivateKey::generate().expect("keys can be made"),
         verifying_keys: vec![],
     }));
     let accounts = ServiceAccountTokens::new(issuer.clone(), backend.clone(), clock.clone());
     let bearer = Arc::new(Bearer::new(vec![Arc::new(accounts) as Arc<dyn TokenAuthenticator>]));
     let certificates = ClientCertificates::new(vec![authority.certificate().clone()], clock.clone());
-    let (rbac, revision) = Rbac::load(backend.clone()).await.unwrap();
+    let (rbac, revision) = Rbac::load(backend.clone()).await.expect("the roles are read");
     tokio::spawn(rbac.clone().run(revision));
     let node = NodeAuthorizer::new(backend, bootstrap::rbac::rules_of("system:node"));
     let authorizer: Arc<dyn Authorizer> = Arc::new(Union::new(vec![Arc::new(node), rbac.clone()]));
@@ -110,7 +110,7 @@ async fn world() -> World {
         port: 6443,
         service_cidr: "10.96.0.0/16".to_owned(),
     };
-    server.bootstrap(&endpoint).await.unwrap();
+    server.bootstrap(&endpoint).await.expect("memory takes every write");
     World { server, clock, authority }
 }
 
@@ -121,16 +121,19 @@ impl World {
         match who {
             As::User(name, groups) => {
                 let hour = jiff::SignedDuration::from_hours(1);
-                let issued = self.authority.issue_client(name, groups, hour, self.clock.now()).unwrap();
+                let issued = self
+                    .authority
+                    .issue_client(name, groups, hour, self.clock.now())
+                    .expect("certificates can be made");
                 peer.certificates = Arc::new(vec![issued.certificate.to_vec()]);
             }
             As::Token(token) => request = request.header("authorization", format!("Bearer {token}")),
             As::Nobody => {}
         }
         let text = object.map(Value::to_string).unwrap_or_default();
-        let request = request.body(body::full(text)).unwrap();
+        let request = request.body(body::full(text)).expect("the request is well-formed");
         let (parts, body) = self.server.handle(&Identity::Unknown(peer), request).await.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
+        let bytes = body.collect().await.expect("the body ends").to_bytes();
         (parts.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
