@@ -7,6 +7,13 @@ use storage::{Bounds, Cache, Check, Key, Memory, Range, Sqlite, Storage, Unseale
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Processor time of the process so far, in clock ticks of 10 ms.
+fn processor() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
 /// Anonymous resident memory in KiB.
 fn anonymous() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -33,7 +40,7 @@ async fn measure(
     writes: usize,
     bytes: usize,
 ) -> Result<(), Failure> {
-    let before = anonymous();
+    let (before, spent) = (anonymous(), processor());
     let start = Instant::now();
     let running: Vec<_> =
         (0..tasks).map(|task| tokio::spawn(write(store.clone(), task, writes / tasks, bytes))).collect();
@@ -41,7 +48,7 @@ async fn measure(
     for task in running {
         waits.extend(task.await??);
     }
-    let took = start.elapsed();
+    let (took, spent) = (start.elapsed(), processor() - spent);
     waits.sort_unstable();
     let rate = waits.len() as f64 / took.as_secs_f64();
     let percentile = |percent: usize| waits[(waits.len() - 1) * percent / 100].as_micros();
@@ -49,9 +56,10 @@ async fn measure(
     let start = Instant::now();
     let listed = store.list(&Range::all("pods")).await?.items.len();
     println!(
-        "{name:18} {tasks:4} tasks {rate:8.0}/s  p50 {:6} us  p99 {:6} us  grown {grown:7} KiB ({:5} B/object)  list of {listed}: {:?}",
+        "{name:18} {tasks:4} tasks {rate:8.0}/s  p50 {:6} us  p99 {:6} us  cpu {:4} us  grown {grown:7} KiB ({:5} B/object)  list of {listed}: {:?}",
         percentile(50),
         percentile(99),
+        spent * 10_000 / waits.len() as u64,
         grown * 1024 / waits.len() as u64,
         start.elapsed(),
     );

@@ -73,10 +73,9 @@ impl State {
 
     fn changes(&self, resource: Option<&str>, after: Revision, limit: usize) -> Result<Changes, Error> {
         self.reach(after)?;
-        let wanted = |event: &&Arc<Event>| {
-            event.revision() > after && resource.is_none_or(|resource| *event.object.key.resource == *resource)
-        };
-        let events: Vec<_> = self.log.iter().filter(wanted).take(limit.max(1)).cloned().collect();
+        let later = self.log.partition_point(|event| event.revision() <= after);
+        let wanted = |event: &&Arc<Event>| resource.is_none_or(|resource| *event.object.key.resource == *resource);
+        let events: Vec<_> = self.log[later..].iter().filter(wanted).take(limit.max(1)).cloned().collect();
         let full = events.len() >= limit.max(1);
         let through = events.last().filter(|_| full).map_or(self.current, |event| event.revision());
         Ok(Changes { events, through })

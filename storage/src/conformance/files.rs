@@ -57,7 +57,7 @@ fn a_file_of_another_kind_is_refused() {
     Connection::open(&foreign).unwrap().execute_batch("PRAGMA application_id = 7; CREATE TABLE kine (id)").unwrap();
     let newer = directory.path().join("newer.db");
     drop(Sqlite::open(&newer).unwrap());
-    Connection::open(&newer).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    Connection::open(&newer).unwrap().execute_batch("PRAGMA user_version = 1000").unwrap();
     let text = directory.path().join("text.db");
     std::fs::write(&text, "not a database, but long enough to be looked at as one").unwrap();
     for path in [&foreign, &newer, &text, &directory.path().join("missing/store.db")] {

@@ -87,7 +87,7 @@ fn apply(connection: &Connection, write: &Write, revision: Revision) -> Result<E
     let previous = found.map(|(_, previous)| previous);
     connection
         .prepare_cached(
-            "INSERT INTO change (revision, kind, resource, namespace, name, previous_revision, body, previous)
+            "INSERT INTO change (revision, kind, resource, namespace, name, previous_revision, previous, last)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
@@ -97,8 +97,8 @@ fn apply(connection: &Connection, write: &Write, revision: Revision) -> Result<E
             &*key.namespace,
             &*key.name,
             previous.as_ref().map(|previous| row::number(previous.revision)),
-            body,
             previous.as_ref().map(|previous| &*previous.body),
+            (kind == EventKind::Deleted).then_some(body),
         ])?;
     Ok(Event { kind, object, previous })
 }

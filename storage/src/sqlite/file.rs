@@ -11,10 +11,12 @@ use std::path::Path;
 const APPLICATION: i32 = 0x436f_7261;
 
 /// The shape of the tables; a file of another shape is refused.
-const SHAPE: i32 = 1;
+const SHAPE: i32 = 2;
 
-/// `object` is the current state and `change` is history. A change carries its previous state so that every row of
-/// history can be read, and forgotten, without any other. The one row of `counter` is written last in each transaction.
+/// `object` is the current state and `change` is history. A body is written once: a change carries what it has replaced,
+/// and what it has left is found in the change that replaced that, or in `object`. Both are younger, so the oldest history
+/// can always be forgotten. A deletion leaves nothing behind and carries its last state, too. The one row of `counter` is
+/// written last in each transaction.
 const TABLES: &str = "
     CREATE TABLE object (
         resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
@@ -23,9 +25,10 @@ const TABLES: &str = "
     CREATE UNIQUE INDEX object_key ON object (resource, namespace, name);
     CREATE TABLE change (
         revision INTEGER PRIMARY KEY, kind INTEGER NOT NULL,
-        resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, previous_revision INTEGER,
-        body BLOB NOT NULL, previous BLOB
+        resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+        previous_revision INTEGER, previous BLOB, last BLOB
     ) STRICT;
+    CREATE INDEX change_previous ON change (previous_revision) WHERE previous_revision IS NOT NULL;
     CREATE TABLE counter (
         id INTEGER PRIMARY KEY CHECK (id = 0), revision INTEGER NOT NULL, compacted INTEGER NOT NULL
     ) STRICT;
@@ -44,11 +47,12 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// A connection with this store's settings. The page cache stays small: the watch cache above holds what is hot.
+/// A connection with this store's settings. The page cache stays small: the watch cache above holds what is hot. Pages
+/// hold two or three objects of the usual size, where SQLite's default would hold one and half of it empty.
 pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
     let connection = Connection::open(path)?;
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;
+        "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 2000; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;
          PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216;",
     )?;
     connection.set_prepared_statement_cache_capacity(32);

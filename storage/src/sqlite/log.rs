@@ -35,8 +35,13 @@ pub(super) fn page(
     let counter = row::counter(connection)?;
     counter.reach(after)?;
     let mut statement = connection.prepare_cached(
-        "SELECT revision, kind, resource, namespace, name, previous_revision, body, previous FROM change
-         WHERE revision > ?1 AND (?2 IS NULL OR resource = ?2) ORDER BY revision",
+        "SELECT c.revision, c.kind, c.resource, c.namespace, c.name, c.previous_revision,
+                coalesce(c.last, n.previous, o.body), c.previous
+         FROM change AS c
+         LEFT JOIN change AS n ON n.previous_revision = c.revision
+         LEFT JOIN object AS o ON n.revision IS NULL AND c.last IS NULL
+             AND o.resource = c.resource AND o.namespace = c.namespace AND o.name = c.name
+         WHERE c.revision > ?1 AND (?2 IS NULL OR c.resource = ?2) ORDER BY c.revision",
     )?;
     let mut rows = statement.query(params![row::number(after), resource])?;
     let (mut events, mut bytes) = (Vec::new(), 0);
