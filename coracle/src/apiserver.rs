@@ -1,10 +1,9 @@
 //! The API server joined with its store, its keys and its rules; and `coracle apiserver`, which runs just that.
 
 pub mod pki;
-mod reviews;
 pub mod source;
 
-use ::vcluster_apiserver::admission::chain::{Chain as AdmissionChain, Deps as AdmissionDeps};
+use ::vcluster_apiserver::admission::chain::{self as admission, Deps as AdmissionDeps};
 use ::vcluster_apiserver::authn::bearer::Bearer;
 use ::vcluster_apiserver::authn::bootstrap_token::BootstrapTokens;
 use ::vcluster_apiserver::authn::chain::Chain as Authentication;
@@ -21,6 +20,7 @@ use ::vcluster_apiserver::proxy::{Connector, Unconnected};
 use ::vcluster_apiserver::registry::addresses::{Local, Network, ServiceAddresses};
 use ::vcluster_apiserver::registry::{Registry, builtin};
 use ::vcluster_apiserver::request::UserInfo;
+use ::vcluster_apiserver::reviews::specials::{Deps as ReviewDeps, specials};
 use ::vcluster_apiserver::server::bootstrap::Endpoint;
 use ::vcluster_apiserver::server::health::Health;
 use ::vcluster_apiserver::server::{Config, DEADLINE, IssuerDocuments, Server};
@@ -91,7 +91,7 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
         clock: clock.clone(),
         rng: rng.clone(),
     };
-    let special = reviews::specials(reviews::Answers {
+    let special = specials(&ReviewDeps {
         authorizer: authorizer.clone(),
         rbac,
         tokens: bearer,
@@ -104,7 +104,7 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
         registry: Arc::new(Registry::new(builtin::snapshot())),
         authenticator,
         authorizer,
-        admission: AdmissionChain::built_in(deps, Vec::new()).into_plugins(),
+        admission: admission::built_in(deps, Vec::new()),
         special,
         connector,
         addresses,
@@ -159,7 +159,8 @@ impl Args {
         let keys = Keys::load_or_generate(&self.data_dir, &*clock)?;
         let network = Network { service_cidr: self.service_cidr, node_ports: (30000, 32767) };
         let service = network.first().context("the service range has no address")?;
-        let listener = TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let listener =
+            TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
         let address = listener.local_addr()?;
         let mut names = pki::service_names(&self.cluster_domain);
         names.extend([service.to_string(), self.advertise.to_string()]);

@@ -1,8 +1,10 @@
 //! `coracle`, the only binary: reads its arguments, joins the libraries, and runs what was asked for.
 
+mod apiserver;
 mod args;
 mod health;
 mod operator;
+mod tenant;
 mod user;
 
 use clap::Parser;

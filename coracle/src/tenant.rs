@@ -71,7 +71,8 @@ impl Args {
         let keys = pki::Keys::load(&self.pki_dir)?;
         let ca_bundle = keys.authority.certificate_pem();
         let tls = keys.tls(host.certificate_names(&self), clock.clone())?;
-        let listener = TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let listener =
+            TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
 
         let syncer_config = host.syncer_config(&self, &ca_bundle);
         let (services, releases) = syncer::HostServices::new(syncer_config.clone(), host.client.clone(), clock.clone());

@@ -28,7 +28,8 @@ impl Keys {
             let path = folder.join(name);
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
         };
-        let authority = Authority::from_pem(&read("ca.crt")?, &read("ca.key")?).context("the authority cannot be used")?;
+        let authority =
+            Authority::from_pem(&read("ca.crt")?, &read("ca.key")?).context("the authority cannot be used")?;
         let service_account = PrivateKey::from_pem(&read("sa.key")?).context("sa.key cannot be used")?;
         Ok(Self { authority: Arc::new(authority), service_account })
     }

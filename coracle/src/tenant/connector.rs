@@ -24,7 +24,10 @@ impl Connector for HostConnector {
 }
 
 impl HostConnector {
-    async fn forward(&self, mut request: Request<Body>) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn forward(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
         let client_side = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let bytes = body.collect().await?.to_bytes();
@@ -38,7 +41,7 @@ impl HostConnector {
 
 fn failed(status: &Status) -> Response<Body> {
     let bytes = serde_json::to_vec(status).unwrap_or_default();
-    let mut response = Response::new(body::full(bytes.into()));
+    let mut response = Response::new(body::full(bytes));
     *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
