@@ -46,3 +46,6 @@ pub enum CodecError {
     #[error("no kind {kind:?} is registered for version {api_version:?}")]
     UnknownKind { api_version: String, kind: String },
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ func main() {
 }
 
 func moduleDir(module string) string {
-	output, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	output, err := exec.Command("go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
 		fail("go list -m %s: %v", module, err)
 	}

@@ -72,7 +72,7 @@ func compact(raw json.RawMessage) string {
 func readEnums(packages []string) map[string][]string {
 	out := map[string][]string{}
 	for _, path := range packages {
-		dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", path).Output()
+		dir, err := exec.Command("go", "list", "-mod=mod", "-f", "{{.Dir}}", path).Output()
 		if err != nil {
 			fail("go list %s: %v", path, err)
 		}
