@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every check, cheap ones first, ending with one line `N passed, N failed`.
 //!
 //! A failed step does not stop the next ones, except where they need what it makes. Each step that is no test run counts as
-//! one test. Nothing is read from standard input; what is missing on the machine is installed or, for cargo-deny in
-//! `--fast`, left out with a word.
+//! one test. Nothing is read from standard input; what is missing on the machine is installed or, for cargo-deny,
+//! left out with a word.
 
 use crate::conformance;
 use crate::host;
@@ -44,7 +44,7 @@ pub fn run(options: &Test) -> Result<()> {
         let lints = ["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
         run_command(&mut cargo(&lints))
     });
-    tally.licences(options.fast);
+    tally.licences();
     tally.tests("workspace", cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]));
     if !options.fast {
         tally.on_a_host(begun);
@@ -110,21 +110,16 @@ impl Tally {
         println!("== tests: {name}: {} s", begun.elapsed().as_secs());
     }
 
-    fn licences(&mut self, fast: bool) {
+    /// cargo-deny is not installed here: compiling it takes longer than the tests. The banned crates are in tidy too.
+    fn licences(&mut self) {
         if !exists("cargo-deny") {
-            if fast {
-                println!("cargo-deny is not installed: licences and bans are not checked");
-                return;
-            }
-            let install = ["install", "--locked", "--quiet", "--root", "target/tools", "cargo-deny@0.19"];
-            if !self.step("install cargo-deny", || run_command(&mut cargo(&install))) {
-                return;
-            }
+            println!("cargo-deny is not installed (cargo install cargo-deny): licences and advisories are not checked");
+            return;
         }
-        self.step("licences and bans", || run_command(&mut deny(&["bans", "licenses", "sources"])));
+        self.step("licences and bans", || run_command(&mut cargo(&["deny", "check", "bans", "licenses", "sources"])));
         // The advisories lie in a git repository of their own; without it there is nothing to compare with.
-        if succeeds(&mut deny(&["fetch"])) {
-            self.step("advisories", || run_command(&mut deny(&["advisories"])));
+        if succeeds(&mut cargo(&["deny", "fetch"])) {
+            self.step("advisories", || run_command(&mut cargo(&["deny", "check", "advisories"])));
         } else {
             println!("the advisory database cannot be fetched: advisories are not checked");
         }
@@ -170,14 +165,6 @@ pub fn path_with_upstream() -> std::ffi::OsString {
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = cmd(env!("CARGO"), arguments);
     command.current_dir(workspace::root());
-    command
-}
-
-fn deny(arguments: &[&str]) -> Command {
-    let ours = workspace::target().join("tools/bin/cargo-deny");
-    let program = if ours.is_file() { ours } else { "cargo-deny".into() };
-    let mut command = cmd(program, if arguments == ["fetch"] { &[][..] } else { &["check"][..] });
-    command.args(arguments).current_dir(workspace::root());
     command
 }
 

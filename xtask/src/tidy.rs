@@ -4,6 +4,7 @@
 //! - A Rust file has at most 600 lines and begins with a module doc.
 //! - Lints are expected with a reason (`expect`), never silenced for good.
 //! - Every crate takes the workspace's lint table.
+//! - No second TLS stack or crypto provider is linked (deny.toml says so too; this works without cargo-deny).
 
 use crate::shell::{cmd, read};
 use crate::workspace;
@@ -33,6 +34,9 @@ const PURE: [&str; 3] = ["apimachinery", "schema", "cel"];
 /// What a pure crate must not link (its tests may).
 const IMPURE: [&str; 6] = ["tokio", "hyper", "hyper-util", "kube", "rusqlite", "reqwest"];
 
+/// TLS is rustls with ring, and nothing else.
+const BANNED: [&str; 5] = ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"];
+
 const MOST_LINES: usize = 600;
 
 /// Fails with every violation, one a line.
@@ -57,6 +61,7 @@ fn violations() -> Result<Vec<String>> {
             violations.push(format!("{}: has no `[lints] workspace = true`", below(&root, &manifest)));
         }
     }
+    violations.extend(banned(&fs::read_to_string(root.join("Cargo.lock"))?));
     for file in rust_files(&root)? {
         let text = fs::read_to_string(&file)?;
         violations.extend(in_file(&text).into_iter().map(|what| format!("{}: {what}", below(&root, &file))));
@@ -82,6 +87,12 @@ fn edges(packages: &[Value]) -> Vec<String> {
         }
     }
     violations
+}
+
+/// Banned crates of a Cargo.lock.
+fn banned(lock: &str) -> Vec<String> {
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    names.filter(|name| BANNED.contains(name)).map(|name| format!("Cargo.lock: {name} is a second TLS stack")).collect()
 }
 
 /// What is wrong with the text of one Rust file.
@@ -153,6 +164,8 @@ mod tests {
             let found = edges(&[package(from, to, kind), storage.clone()]);
             assert_eq!(found.len(), expected, "{from} -> {to}: {found:?}");
         }
+        assert_eq!(banned("[[package]]\nname = \"ring\"\nversion = \"1\"\n"), Vec::<String>::new());
+        assert_eq!(banned("[[package]]\nname = \"openssl\"\nversion = \"1\"\n").len(), 1);
         for (text, expected) in [
             ("//! Doc.\nfn f() {}\n", 0),
             ("fn f() {}\n", 1),
