@@ -64,6 +64,7 @@ fn controllers(deps: &Deps, monitors: &Monitors) -> Vec<Arc<dyn Reconcile>> {
     let informers = &deps.informers;
     vec![
         Arc::new(Namespaces::new(informers, monitors, deps.clock.clone())),
+        Arc::new(crate::resource_quota::Quotas::new(informers, monitors, deps.clock.clone())),
         Arc::new(GarbageCollector::new(monitors.clone())),
         planned(deps, crate::service_account::ServiceAccounts::new(informers)),
         planned(deps, crate::root_ca::RootCa::new(informers, deps.ca_bundle.clone())),
@@ -71,6 +72,18 @@ fn controllers(deps: &Deps, monitors: &Monitors) -> Vec<Arc<dyn Reconcile>> {
         planned(deps, crate::endpoint_slice::EndpointSlices::new(informers)),
         planned(deps, crate::endpoint_slice_mirroring::Mirroring::new(informers)),
         planned(deps, crate::deployment::Deployments::new(informers)),
+        planned(deps, crate::stateful_set::StatefulSets::new(informers)),
+        planned(deps, crate::daemon_set::DaemonSets::new(informers)),
+        planned(deps, crate::cron_job::CronJobs::new(informers)),
+        planned(deps, crate::disruption::Disruption::new(informers)),
+        planned(deps, crate::job::Jobs::new(informers)),
+        planned(deps, crate::ttl_after_finished::TtlAfterFinished::new(informers)),
+        planned(deps, crate::node_lifecycle::NodeLifecycle::new(informers)),
+        planned(deps, crate::cluster_role_aggregation::Aggregation::new(informers)),
+        planned(deps, crate::volume_protection::ClaimProtection::new(informers)),
+        planned(deps, crate::volume_protection::VolumeProtection::new(informers)),
+        planned(deps, crate::pod_gc::PodGc::new(informers, deps.clock.clone())),
+        planned(deps, crate::taint_eviction::TaintEviction::new(informers)),
         planned(deps, crate::replica_set::Replicas::<k8s_openapi::api::apps::v1::ReplicaSet>::new(informers)),
         planned(
             deps,
