@@ -9,12 +9,15 @@ use std::process::Command;
 /// The folder of k8s.io/api, of the version that the table program pins.
 fn fixtures() -> PathBuf {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tables");
-    let output = Command::new("go")
-        .args(["list", "-mod=mod", "-m", "-f", "{{.Dir}}", "k8s.io/api"])
-        .current_dir(program)
-        .output()
-        .expect("go is needed to find upstream's fixtures");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let go = |arguments: &[&str]| {
+        let output = Command::new("go").args(arguments).current_dir(&program).output();
+        let output = output.expect("go is needed to find upstream's fixtures");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    };
+    // What is not in the cache yet has no folder until it is fetched.
+    go(&["mod", "download", "k8s.io/api"]);
+    let output = go(&["list", "-mod=mod", "-m", "-f", "{{.Dir}}", "k8s.io/api"]);
     Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("testdata/HEAD")
 }
 

@@ -29,7 +29,11 @@ func main() {
 	write(filepath.Join(out, "resources.txt"), renderResources(kubernetes, types))
 }
 
+// moduleDir is where a module's files lie; a module that is not in the cache yet is fetched, which list alone does not do.
 func moduleDir(module string) string {
+	if output, err := exec.Command("go", "mod", "download", module).CombinedOutput(); err != nil {
+		fail("go mod download %s: %v\n%s", module, err, output)
+	}
 	output, err := exec.Command("go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
 		fail("go list -m %s: %v", module, err)

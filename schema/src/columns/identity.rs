@@ -57,10 +57,8 @@ pub(super) fn pod_certificate_request(row: &Row) -> Vec<Value> {
     let mut cells = vec![row.name()];
     let fields = ["podName", "serviceAccountName", "nodeName", "signerName"];
     cells.extend(fields.map(|field| Value::from(row.text(&["spec", field]))));
-    let states = row.list(&["status", "conditions"]).iter().map(|condition| text(condition, &["type"]));
-    cells.push(
-        states.filter(|state| matches!(*state, "Issued" | "Denied" | "Failed")).next_back().unwrap_or("Pending").into(),
-    );
+    let mut states = row.list(&["status", "conditions"]).iter().map(|condition| text(condition, &["type"]));
+    cells.push(states.rfind(|state| matches!(*state, "Issued" | "Denied" | "Failed")).unwrap_or("Pending").into());
     cells.push(labels(row.at(&["spec", "unverifiedUserAnnotations"])).into());
     cells
 }
