@@ -1,8 +1,9 @@
 //! `TenantCluster`, group `coracle.dev`, version `v1alpha1`.
 
 use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -205,6 +206,19 @@ pub struct TenantClusterStatus {
     pub kubeconfig_secret: Option<String>,
 }
 
+/// The custom resource definition of the chart: what the types say, with a `spec` that may be left out.
+pub fn definition() -> CustomResourceDefinition {
+    let mut definition = TenantCluster::crd();
+    for version in &mut definition.spec.versions {
+        let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) else { continue };
+        schema.required = None;
+        if let Some(spec) = schema.properties.as_mut().and_then(|p| p.get_mut("spec")) {
+            spec.default = Some(JSON(serde_json::json!({})));
+        }
+    }
+    definition
+}
+
 fn default_version() -> String {
     "1.37".into()
 }
@@ -254,7 +268,6 @@ fn conditions(_: &mut SchemaGenerator) -> Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::CustomResourceExt;
 
     #[test]
     fn an_empty_spec_is_a_whole_tenant() {
@@ -266,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_definition_refuses_what_cannot_work() {
-        let crd = serde_json::to_string(&TenantCluster::crd()).unwrap();
+        let crd = serde_json::to_string(&definition()).unwrap();
         for rule in ["self == '1.37'", "size(self.metadata.name) <= 40", "expose.nodePort needs"] {
             assert!(crd.contains(rule), "{rule}");
         }
