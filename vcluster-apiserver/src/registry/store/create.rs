@@ -91,6 +91,16 @@ impl Store {
         target.resource.strategy.default(object);
     }
 
+    /// Writes out what upstream's types always have (an empty `status`, `replicas: 0`) after admission and strategy had
+    /// their way with the object.
+    pub(super) fn canonical(&self, target: &Target, object: &mut Object) -> Result<(), Status> {
+        if target.resource.stored.conversion.is_some() {
+            return Ok(());
+        }
+        let result = target.resource.model.normalize(object);
+        result.map(|_| ()).map_err(|why| Status::bad_request(format!("{}: {why}", target.resource.kind.kind)))
+    }
+
     async fn create_named(
         &self,
         cx: &RequestCx,
@@ -148,12 +158,13 @@ impl Store {
         object.set_meta_str("creationTimestamp", &timestamp(self.clock.now()));
         place(object, target)?;
         if resource.has_status() && !resource.strategy.keeps_status_on_create() {
-            object.as_map_mut().remove("status");
+            object.as_map_mut().insert("status".to_owned(), Value::Object(serde_json::Map::new()));
         }
         if resource.strategy.has_generation() {
             object.metadata_mut().insert("generation".into(), 1.into());
         }
         resource.strategy.prepare_create(object);
+        self.canonical(target, object)?;
         let mut errors = resource.strategy.validate_create(object);
         if errors.is_empty() {
             errors = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());

@@ -233,6 +233,7 @@ impl Store {
         if new.at(&["metadata", "deletionGracePeriodSeconds"]).is_none_or(Value::is_null) {
             keep(new, old, "deletionGracePeriodSeconds");
         }
+        self.canonical(target, new)?;
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
         errors.extend(metadata::validate_update(new, old));
         errors.extend(match target.subresource.as_str() {
