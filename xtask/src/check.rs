@@ -163,7 +163,7 @@ pub fn path_with_upstream() -> std::ffi::OsString {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = cmd(env!("CARGO"), arguments);
+    let mut command = cmd("cargo", arguments);
     command.current_dir(workspace::root());
     command
 }

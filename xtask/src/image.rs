@@ -34,7 +34,7 @@ pub fn build(options: &Options) -> Result<PathBuf> {
     let profile = if options.quick { "quick" } else { "release" };
     // Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut cargo = cmd(env!("CARGO"), ["build", "--package", "coracle", "--profile", profile, "--target", &target]);
+    let mut cargo = cmd("cargo", ["build", "--package", "coracle", "--profile", profile, "--target", &target]);
     cargo.current_dir(workspace::root()).env("RUSTFLAGS", "-C target-feature=+crt-static");
     run(&mut cargo).context("building coracle")?;
     let built = workspace::target().join(&target).join(profile).join("coracle");

@@ -51,7 +51,7 @@ pub fn run() -> Result<()> {
 
 fn violations() -> Result<Vec<String>> {
     let root = workspace::root();
-    let mut metadata = cmd(env!("CARGO"), ["metadata", "--no-deps", "--format-version", "1", "--offline"]);
+    let mut metadata = cmd("cargo", ["metadata", "--no-deps", "--format-version", "1", "--offline"]);
     let metadata: Value = serde_json::from_str(&read(metadata.current_dir(&root))?)?;
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
     let mut violations = edges(&packages);
