@@ -49,3 +49,6 @@ mod volume_protection;
 
 pub use health::{Health, Report};
 pub use run::{Clients, Config, Deps, run};
+
+#[cfg(test)]
+mod simulator;
