@@ -37,12 +37,10 @@ impl Cache {
             None => Some(ClusterEvent::NodeAdded),
             Some(old) => matters_changed(&old.node, &info.node).then_some(ClusterEvent::NodeChanged),
         };
-        match old {
-            Some(old) => old.pods.iter().for_each(|pod| info.add(pod.clone())),
-            None => {
-                let here = self.pods.values().filter(|placed| placed.node == name);
-                here.for_each(|placed| info.add(placed.pod.clone()));
-            }
+        let here =
+            || self.pods.values().filter(|placed| placed.node == name).map(|placed| placed.pod.clone()).collect();
+        for pod in old.map_or_else(here, |old| old.pods.clone()) {
+            info.add(pod);
         }
         self.nodes.insert(name, Arc::new(info));
         event

@@ -65,7 +65,7 @@ impl Diagnosis {
 
 /// The filters of one pod, prepared on one snapshot.
 pub(crate) struct Filters<'a> {
-    filters: Vec<(&'static str, Box<dyn Filter + 'a>)>,
+    prepared: Vec<(&'static str, Box<dyn Filter + 'a>)>,
     /// Only these need to be looked at.
     nodes: Option<BTreeSet<String>>,
     narrowed_by: BTreeSet<&'static str>,
@@ -78,14 +78,14 @@ impl<'a> Filters<'a> {
         pod: &'a PodInfo,
         snapshot: &'a Snapshot,
     ) -> Result<Self, (&'static str, String)> {
-        let mut this = Self { filters: Vec::new(), nodes: None, narrowed_by: BTreeSet::new() };
-        for plugin in &profile.pre_filter {
+        let mut this = Self { prepared: Vec::new(), nodes: None, narrowed_by: BTreeSet::new() };
+        for plugin in &profile.filters {
             let name = plugin.name();
             match plugin.pre_filter(pod, snapshot) {
                 Prepared::Skip => {}
-                Prepared::Filter(filter) => this.filters.push((name, filter)),
+                Prepared::Filter(filter) => this.prepared.push((name, filter)),
                 Prepared::Narrowed(filter, nodes) => {
-                    this.filters.push((name, filter));
+                    this.prepared.push((name, filter));
                     this.narrowed_by.insert(name);
                     let known = this.nodes.take();
                     this.nodes = Some(match known {
@@ -100,7 +100,7 @@ impl<'a> Filters<'a> {
     }
 
     fn judge(&self, node: &NodeInfo) -> (&'static str, Verdict) {
-        for (name, filter) in &self.filters {
+        for (name, filter) in &self.prepared {
             let verdict = filter.filter(node);
             if !verdict.fits() {
                 return (name, verdict);
@@ -123,7 +123,9 @@ impl<'a> Filters<'a> {
             nominated.filter(|other| other.uid() != pod.uid() && other.priority() >= pod.priority()).collect();
         if !first.is_empty() {
             let mut taken = (**node).clone();
-            first.into_iter().for_each(|other| taken.add(other.clone()));
+            for other in first {
+                taken.add(other.clone());
+            }
             let taken = Arc::new(taken);
             let changed = snapshot.with_node(taken.clone());
             let judged = match Filters::prepare(profile, pod, &changed) {
@@ -160,7 +162,7 @@ pub fn decide(profile: &Profile, pod: &PodInfo, snapshot: &Snapshot, rng: &dyn R
         }
     };
     if let Some(node) = pick(profile, pod, snapshot, &feasible, rng) {
-        let before = profile.pre_bind.iter().flat_map(|plugin| plugin.pre_bind(pod, snapshot, node)).collect();
+        let before = profile.before_bind.iter().flat_map(|plugin| plugin.pre_bind(pod, snapshot, node)).collect();
         return Decision::Place { node: node.to_owned(), before };
     }
     let (nomination, preemption) = match preempt(profile, pod, snapshot, &diagnosis) {
@@ -257,7 +259,7 @@ fn pick<'a>(
 
 fn score_nodes(profile: &Profile, pod: &PodInfo, snapshot: &Snapshot, feasible: &[Arc<NodeInfo>]) -> Vec<i64> {
     let mut totals = vec![0; feasible.len()];
-    for (plugin, weight) in &profile.pre_score {
+    for (plugin, weight) in &profile.scores {
         let Some(scorer) = plugin.pre_score(pod, snapshot, feasible) else { continue };
         let mut scores: Vec<i64> = feasible.iter().map(|node| scorer.score(node)).collect();
         scorer.normalize(&mut scores);

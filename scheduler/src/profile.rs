@@ -17,18 +17,18 @@ use crate::plugin::volume_binding::VolumeBinding;
 
 /// The plugins of one scheduler.
 pub struct Profile {
-    pub(crate) pre_enqueue: Vec<Box<dyn PreEnqueue>>,
-    pub(crate) pre_filter: Vec<Box<dyn PreFilter>>,
+    pub(crate) gates: Vec<Box<dyn PreEnqueue>>,
+    pub(crate) filters: Vec<Box<dyn PreFilter>>,
     /// With their weights.
-    pub(crate) pre_score: Vec<(Box<dyn PreScore>, i64)>,
-    pub(crate) pre_bind: Vec<Box<dyn PreBind>>,
+    pub(crate) scores: Vec<(Box<dyn PreScore>, i64)>,
+    pub(crate) before_bind: Vec<Box<dyn PreBind>>,
 }
 
 impl Default for Profile {
     fn default() -> Self {
         Self {
-            pre_enqueue: vec![Box::new(SchedulingGates)],
-            pre_filter: vec![
+            gates: vec![Box::new(SchedulingGates)],
+            filters: vec![
                 Box::new(NodeName),
                 Box::new(NodeUnschedulable),
                 Box::new(TaintToleration),
@@ -39,7 +39,7 @@ impl Default for Profile {
                 Box::new(PodTopologySpread),
                 Box::new(InterPodAffinity),
             ],
-            pre_score: vec![
+            scores: vec![
                 (Box::new(TaintToleration), 3),
                 (Box::new(NodeAffinity), 2),
                 (Box::new(NodeResourcesFit), 1),
@@ -48,7 +48,7 @@ impl Default for Profile {
                 (Box::new(BalancedAllocation), 1),
                 (Box::new(ImageLocality), 1),
             ],
-            pre_bind: vec![Box::new(VolumeBinding)],
+            before_bind: vec![Box::new(VolumeBinding)],
         }
     }
 }
@@ -56,6 +56,6 @@ impl Default for Profile {
 impl Profile {
     /// Whether `event` may turn the rejection by the plugin of this name.
     pub(crate) fn wakes(&self, plugin: &str, event: ClusterEvent) -> bool {
-        self.pre_filter.iter().any(|filter| filter.name() == plugin && filter.woken_by(event))
+        self.filters.iter().any(|filter| filter.name() == plugin && filter.woken_by(event))
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Claim {
     pub(crate) name: String,
     /// Made for this pod from an `ephemeral` volume.
     pub(crate) ephemeral: bool,
-    pub(crate) claim: Option<Arc<PersistentVolumeClaim>>,
+    pub(crate) object: Option<Arc<PersistentVolumeClaim>>,
     pub(crate) volume: Option<Arc<PersistentVolume>>,
     pub(crate) class: Option<Arc<StorageClass>>,
 }
@@ -75,11 +75,11 @@ impl Relations {
     }
 
     fn claim(&self, namespace: &str, name: String, ephemeral: bool) -> Claim {
-        let claim = self.claims.get(namespace, &name);
-        let spec = claim.as_ref().and_then(|claim| claim.spec.as_ref());
+        let object = self.claims.get(namespace, &name);
+        let spec = object.as_ref().and_then(|claim| claim.spec.as_ref());
         let volume = spec.and_then(|spec| spec.volume_name.as_ref()).and_then(|name| self.volumes.get("", name));
         let class = spec.and_then(|spec| spec.storage_class_name.as_ref()).and_then(|name| self.classes.get("", name));
-        Claim { name, ephemeral, claim, volume, class }
+        Claim { name, ephemeral, object, volume, class }
     }
 
     fn peers(&self, namespace: &str, pod: &Pod) -> Option<Selector> {

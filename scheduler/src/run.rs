@@ -250,7 +250,7 @@ impl Scheduler {
 
     /// Why the pod must not be looked at yet.
     fn gate(&self, pod: &Pod) -> Option<String> {
-        self.profile.pre_enqueue.iter().find_map(|plugin| plugin.pre_enqueue(pod))
+        self.profile.gates.iter().find_map(|plugin| plugin.pre_enqueue(pod))
     }
 
     fn snapshot(&self, pod: &Pod) -> Snapshot {

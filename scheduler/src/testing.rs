@@ -33,7 +33,9 @@ pub(crate) fn object(mut pod: Value) -> Arc<PodInfo> {
 /// Nodes with the pods that are on them.
 pub(crate) fn cluster(nodes: Vec<(NodeInfo, Vec<Arc<PodInfo>>)>) -> Snapshot {
     let place = |(mut node, pods): (NodeInfo, Vec<Arc<PodInfo>>)| {
-        pods.into_iter().for_each(|pod| node.add(pod));
+        for pod in pods {
+            node.add(pod);
+        }
         Arc::new(node)
     };
     Snapshot { nodes: nodes.into_iter().map(place).collect(), ..Snapshot::default() }

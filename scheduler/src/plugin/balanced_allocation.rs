@@ -38,7 +38,7 @@ impl Score for Balance<'_> {
             };
             let deviation = match (fraction("cpu"), fraction("memory")) {
                 (Some(cpu), Some(memory)) => ((cpu - memory) / 2.0).abs(),
-                (Some(_), None) | (None, Some(_)) | (None, None) => 0.0,
+                (Some(_) | None, None) | (None, Some(_)) => 0.0,
             };
             ((1.0 - deviation) * MAX_NODE_SCORE as f64) as i64
         };

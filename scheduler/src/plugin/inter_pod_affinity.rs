@@ -75,7 +75,9 @@ impl PreFilter for InterPodAffinity {
                     continue;
                 }
                 if matches_all(near_terms, other, snapshot) {
-                    near_terms.iter().for_each(|term| count(&mut near, node, &term.topology_key, 1));
+                    for term in near_terms {
+                        count(&mut near, node, &term.topology_key, 1);
+                    }
                 }
                 for term in far_terms.iter().filter(|term| term.matches(other, &snapshot.namespaces)) {
                     count(&mut far, node, &term.topology_key, 1);

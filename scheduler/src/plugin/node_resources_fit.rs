@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn least_allocated() {
         let cases = [
-            ("nothing scheduled, resources requested", (4000, 10000), (0, 0), (3000, 5000), (25 + 50) / 2),
-            ("requested resources exceed node capacity", (4000, 10000), (0, 0), (5000, 5000), 50 / 2),
-            ("some pods scheduled", (10000, 20000), (3000, 5000), (3000, 5000), (40 + 50) / 2),
+            ("nothing scheduled, resources requested", (4000, 10000), (0, 0), (3000, 5000), 37),
+            ("requested resources exceed node capacity", (4000, 10000), (0, 0), (5000, 5000), 25),
+            ("some pods scheduled", (10000, 20000), (3000, 5000), (3000, 5000), 45),
         ];
         for (name, (cpu, memory), (used_cpu, used_memory), (new_cpu, new_memory), score) in cases {
             let allocatable = json!({"cpu": format!("{cpu}m"), "memory": memory.to_string(), "pods": "9"});

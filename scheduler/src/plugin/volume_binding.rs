@@ -45,7 +45,7 @@ fn waits_for_consumer(claim: &Claim) -> bool {
 /// Why the pod cannot have this claim at all.
 fn refusal(claim: &Claim, pod: &PodInfo) -> Option<String> {
     let name = &claim.name;
-    let Some(object) = &claim.claim else {
+    let Some(object) = &claim.object else {
         return Some(if claim.ephemeral {
             format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
         } else {
@@ -86,7 +86,7 @@ impl PreFilter for VolumeBinding {
 }
 
 fn place(claim: &Claim) -> Option<Place<'_>> {
-    if claim.claim.as_deref().and_then(volume_name).is_none() {
+    if claim.object.as_deref().and_then(volume_name).is_none() {
         let topologies = claim.class.as_ref()?.allowed_topologies.as_ref()?;
         return (!topologies.is_empty()).then_some(Place::Class(topologies));
     }
@@ -115,7 +115,7 @@ impl Place<'_> {
 impl PreBind for VolumeBinding {
     fn pre_bind(&self, pod: &PodInfo, snapshot: &Snapshot, node: &str) -> Vec<Write> {
         let unbound = snapshot.related.claims.iter().filter(|claim| {
-            claim.claim.as_deref().is_some_and(|object| {
+            claim.object.as_deref().is_some_and(|object| {
                 let told = object.metadata.annotations.as_ref().and_then(|all| all.get(SELECTED_NODE));
                 volume_name(object).is_none() && told.map(String::as_str) != Some(node)
             })
