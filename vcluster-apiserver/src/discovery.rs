@@ -72,7 +72,7 @@ impl Discovery {
     ) -> Result<Response<Body>, Status> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let pretty = query.get("pretty");
-        if let ["api"] | ["apis"] = parts.as_slice() {
+        if let ["api" | "apis"] = parts.as_slice() {
             let accepted = negotiate::response(headers, pretty, Offer::DISCOVERY)?;
             if let Form::Discovery(_) = accepted.form {
                 let made = self.made(snapshot);

@@ -11,12 +11,16 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
+use std::sync::{Mutex, PoisonError};
 
 mod document;
 
-/// Serves the documents, which are made when they are asked for: nobody asks twice for what has an immutable address.
+/// Serves the documents. Only the index is kept, which every client asks for first and which takes all the others to
+/// make; nobody asks twice for what has an immutable address.
 #[derive(Debug, Default)]
-pub struct OpenApi {}
+pub struct OpenApi {
+    index: Mutex<Option<(u64, Bytes)>>,
+}
 
 fn path_of(group_version: &GroupVersion) -> String {
     if group_version.group.is_empty() {
@@ -47,16 +51,7 @@ impl OpenApi {
                 }
                 Ok(answer(document::v2(snapshot).to_string().into(), headers))
             }
-            None if rest == "v3" => {
-                let mut paths = Map::new();
-                for served in &snapshot.versions {
-                    let path = path_of(&served.group_version);
-                    let document = document::v3(snapshot, &served.group_version).to_string();
-                    let url = format!("/openapi/v3/{path}?hash={}", hash(document.as_bytes()));
-                    paths.insert(path, json!({ "serverRelativeURL": url }));
-                }
-                Ok(answer(json!({ "paths": paths }).to_string().into(), headers))
-            }
+            None if rest == "v3" => Ok(answer(self.index(snapshot), headers)),
             Some(("v3", path)) => {
                 let served = snapshot.versions.iter().find(|s| path_of(&s.group_version) == path);
                 let Some(served) = served else { return Ok(no_such_path()) };
@@ -83,6 +78,28 @@ impl OpenApi {
             }
             _ => Ok(no_such_path()),
         }
+    }
+}
+
+impl OpenApi {
+    /// The addresses of the documents, made once per change of the registry.
+    fn index(&self, snapshot: &Snapshot) -> Bytes {
+        let mut kept = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((generation, index)) = kept.as_ref()
+            && *generation == snapshot.generation
+        {
+            return index.clone();
+        }
+        let mut paths = Map::new();
+        for served in &snapshot.versions {
+            let path = path_of(&served.group_version);
+            let document = document::v3(snapshot, &served.group_version).to_string();
+            let url = format!("/openapi/v3/{path}?hash={}", hash(document.as_bytes()));
+            paths.insert(path, json!({ "serverRelativeURL": url }));
+        }
+        let index = Bytes::from(json!({ "paths": paths }).to_string());
+        *kept = Some((snapshot.generation, index.clone()));
+        index
     }
 }
 

@@ -10,6 +10,7 @@ use crate::request::query::Query;
 use apimachinery::{GroupVersionKind, Object, Status};
 use async_trait::async_trait;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 /// Where a connect goes.
 #[derive(Clone, Debug)]
@@ -96,10 +97,10 @@ pub fn checked(pod: &Object, subresource: &str, query: &Query) -> Result<Object,
             let mut text =
                 format!("a container name must be specified for pod {name}, choose one of: [{}]", regular.join(" "));
             if !init.is_empty() {
-                text.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
+                let _ = write!(text, " or one of the init containers: [{}]", init.join(" "));
             }
             if !ephemeral.is_empty() {
-                text.push_str(&format!(" or one of the ephemeral containers: [{}]", ephemeral.join(" ")));
+                let _ = write!(text, " or one of the ephemeral containers: [{}]", ephemeral.join(" "));
             }
             Err(Status::bad_request(text))
         }

@@ -87,7 +87,7 @@ fn pod_address(pod: &Object, named: &Named<'_>) -> Result<(String, u16), Status>
     let containers = pod.at(&["spec", "containers"]).and_then(Value::as_array).cloned().unwrap_or_default();
     let declared = containers.iter().filter_map(|c| c.get("ports")?.as_array()).flatten();
     let port = match named.port {
-        "" => declared.filter_map(|p| p.get("containerPort")?.as_u64()).next().and_then(|p| u16::try_from(p).ok()),
+        "" => declared.into_iter().find_map(|p| p.get("containerPort")?.as_u64()).and_then(|p| u16::try_from(p).ok()),
         wanted => wanted.parse().ok(),
     };
     Ok((address.to_owned(), port.unwrap_or(80)))

@@ -110,9 +110,15 @@ fn fill_in(shape: Shape, value: &mut Value) {
         (Shape::Pointer(inner), value) => fill_in(inner.get(), value),
         (Shape::Message(t), Value::Object(map)) if t.form() == Form::Struct => fill(t, map),
         (Shape::List(inner) | Shape::Wrapped(inner), Value::Array(list)) => {
-            list.iter_mut().for_each(|element| fill_in(inner.get(), element));
+            for element in list {
+                fill_in(inner.get(), element);
+            }
         }
-        (Shape::Map(inner), Value::Object(map)) => map.values_mut().for_each(|element| fill_in(inner.get(), element)),
+        (Shape::Map(inner), Value::Object(map)) => {
+            for element in map.values_mut() {
+                fill_in(inner.get(), element);
+            }
+        }
         _ => {}
     }
 }

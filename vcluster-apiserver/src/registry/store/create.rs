@@ -42,7 +42,7 @@ impl Store {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         wipe(&mut object);
-        self.settle(target, &mut object);
+        Self::settle(target, &mut object);
         if track {
             target.resource.model.track_update(None, &mut object, &self.tracking(target, options));
         }
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// Turns a served object into the stored form and lets the strategy fill its defaults.
-    pub(super) fn settle(&self, target: &Target, object: &mut Object) {
+    pub(super) fn settle(target: &Target, object: &mut Object) {
         let stored = &target.resource.stored;
         if let Some(conversion) = stored.conversion {
             conversion.to_stored(object, &stored.kind);
@@ -93,7 +93,7 @@ impl Store {
 
     /// Writes out what upstream's types always have (an empty `status`, `replicas: 0`) after admission and strategy had
     /// their way with the object.
-    pub(super) fn canonical(&self, target: &Target, object: &mut Object) -> Result<(), Status> {
+    pub(super) fn canonical(target: &Target, object: &mut Object) -> Result<(), Status> {
         if target.resource.stored.conversion.is_some() {
             return Ok(());
         }
@@ -164,7 +164,7 @@ impl Store {
             object.metadata_mut().insert("generation".into(), 1.into());
         }
         resource.strategy.prepare_create(object);
-        self.canonical(target, object)?;
+        Self::canonical(target, object)?;
         let mut errors = resource.strategy.validate_create(object);
         if errors.is_empty() {
             errors = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());

@@ -131,15 +131,15 @@ impl Store {
         }
         let mut new = change.apply(Some(&shown))?;
         check_identity(&new, target)?;
-        self.settle(target, &mut new);
+        Self::settle(target, &mut new);
         if !change.tracks_itself() {
             resource.model.track_update(Some(&live), &mut new, &self.tracking(target, options));
         }
         let attributes = Self::attributes(target, Operation::Update, &target.name, options.dry_run, Some(live.clone()));
         self.admit(cx, &attributes, &mut new).await?;
         resource.strategy.default(&mut new);
-        self.check_version(target, &mut new, stored)?;
-        self.before_update(cx, target, &mut new, &live)?;
+        Self::check_version(target, &mut new, stored)?;
+        Self::before_update(cx, target, &mut new, &live)?;
 
         let mut transaction = Transaction::default();
         self.approve(cx, &attributes, &new, &mut transaction).await?;
@@ -170,7 +170,7 @@ impl Store {
     }
 
     /// The client's resourceVersion against the live one; the live one where the kind allows to leave it out.
-    fn check_version(&self, target: &Target, new: &mut Object, stored: &Stored) -> Result<(), Status> {
+    fn check_version(target: &Target, new: &mut Object, stored: &Stored) -> Result<(), Status> {
         let resource = &target.resource;
         let current = stored.revision.to_string();
         let given = new.resource_version();
@@ -196,7 +196,7 @@ impl Store {
     }
 
     /// Upstream's `rest.BeforeUpdate`, for the resource itself and for those subresources that show it.
-    fn before_update(&self, cx: &RequestCx, target: &Target, new: &mut Object, old: &Object) -> Result<(), Status> {
+    fn before_update(cx: &RequestCx, target: &Target, new: &mut Object, old: &Object) -> Result<(), Status> {
         let resource = &target.resource;
         let strategy = &resource.strategy;
         place(new, target)?;
@@ -233,7 +233,7 @@ impl Store {
         if new.at(&["metadata", "deletionGracePeriodSeconds"]).is_none_or(Value::is_null) {
             keep(new, old, "deletionGracePeriodSeconds");
         }
-        self.canonical(target, new)?;
+        Self::canonical(target, new)?;
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
         errors.extend(metadata::validate_update(new, old));
         errors.extend(match target.subresource.as_str() {
