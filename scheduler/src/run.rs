@@ -57,6 +57,8 @@ pub struct Deps {
 /// Schedules until `deps.cancel`; returns when what was decided has been written.
 pub async fn run(config: Config, deps: Deps) {
     let (cancel, health) = (deps.cancel.clone(), deps.health.clone());
+    // The caches are fed while somebody holds the factory.
+    let informers = deps.informers.clone();
     let started = async {
         let feed = Feed::open(&deps.informers).await;
         Scheduler::new(config, deps, feed)
@@ -65,6 +67,7 @@ pub async fn run(config: Config, deps: Deps) {
     health.store(true, Ordering::Relaxed);
     cancel.run_until_cancelled(scheduler.work(&mut feed, &mut ends)).await;
     health.store(false, Ordering::Relaxed);
+    drop(informers);
     scheduler.writer.finish().await;
 }
 

@@ -85,6 +85,7 @@ impl World {
         };
         let running = tokio::spawn(run(Config::default(), deps));
         while !health.load(Ordering::Relaxed) {
+            assert!(!running.is_finished(), "it ended before it began");
             tokio::task::yield_now().await;
         }
         Self { script, writes, cancel, running }

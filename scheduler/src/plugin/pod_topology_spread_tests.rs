@@ -71,7 +71,7 @@ fn hard_constraints() {
             json!({}),
             "yyyy",
         ),
-        ("only the selected node counts", [2, 1, 0, 3], vec![hard("node", 1, json!({}))], on_a.clone(), "ynnn"),
+        ("only the selected node counts", [2, 1, 0, 3], vec![hard("node", 1, json!({}))], on_a.clone(), "yyyy"),
         ("all nodes count", [2, 1, 0, 3], vec![hard("node", 1, json!({"nodeAffinityPolicy": "Ignore"}))], on_a, "nnyn"),
         ("fewer domains than wanted", [2, 2, 1, 1], vec![hard("node", 2, json!({"minDomains": 5}))], json!({}), "nnyy"),
         ("enough domains", [2, 2, 1, 1], vec![hard("node", 2, json!({"minDomains": 4}))], json!({}), "yyyy"),
