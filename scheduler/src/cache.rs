@@ -101,6 +101,12 @@ impl Cache {
         self.nominated.get(uid).map(|(node, _)| node.as_str())
     }
 
+    /// The pods of a lower priority for which room is being made on the node.
+    pub fn nominated_below(&self, node: &str, priority: i32) -> Vec<Arc<PodInfo>> {
+        let here = self.nominated.values().filter(|(on, pod)| on == node && pod.priority() < priority);
+        here.map(|(_, pod)| pod.clone()).collect()
+    }
+
     /// The labels of a namespace; `None` when it is gone.
     pub(crate) fn set_namespace(&mut self, name: &str, labels: Option<Labels>) -> Option<ClusterEvent> {
         if self.namespaces.get(name) == labels.as_ref() {

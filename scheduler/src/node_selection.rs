@@ -84,3 +84,42 @@ fn requirement(rule: &NodeSelectorRequirement) -> Option<Requirement> {
     let values = rule.values.clone().unwrap_or_default();
     Some(Requirement { key: rule.key.clone(), operator: node_operator(&rule.operator)?, values })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Cases of upstream's `node_affinity_test.go`: a node `n` with labels `foo=bar` and `gpu=3`.
+    #[test]
+    fn required_nodes() {
+        let node: Node =
+            serde_json::from_value(json!({"metadata": {"name": "n", "labels": {"foo": "bar", "gpu": "3"}}})).unwrap();
+        let term = |key: &str, operator: &str, values: Value| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
+        let field = |operator: &str, name: &str| json!({"matchFields": [{"key": "metadata.name", "operator": operator, "values": [name]}]});
+        let cases = [
+            (json!({}), json!([term("foo", "In", json!(["bar", "else"]))]), true),
+            (json!({}), json!([term("foo", "NotIn", json!(["bar"]))]), false),
+            (json!({}), json!([term("gpu", "Gt", json!(["2"]))]), true),
+            (json!({}), json!([term("gpu", "Lt", json!(["2"]))]), false),
+            (json!({}), json!([term("gone", "DoesNotExist", json!([]))]), true),
+            (json!({}), json!([term("foo", "Near", json!([]))]), false),
+            (json!({}), json!([{}]), false),
+            (json!({}), json!([]), false),
+            (json!({}), json!([term("foo", "In", json!(["else"])), term("gpu", "Exists", json!([]))]), true),
+            (json!({}), json!([field("In", "n")]), true),
+            (json!({}), json!([field("NotIn", "n")]), false),
+            (json!({"foo": "bar"}), Value::Null, true),
+            (json!({"foo": "bar", "none": "x"}), Value::Null, false),
+            (json!({"foo": "else"}), json!([field("In", "n")]), false),
+        ];
+        for (labels, terms, matches) in cases {
+            let required = json!({"nodeSelectorTerms": terms});
+            let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}});
+            let affinity = if terms.is_null() { Value::Null } else { affinity };
+            let spec = json!({"containers": [], "nodeSelector": labels, "affinity": affinity});
+            let parsed: PodSpec = serde_json::from_value(spec.clone()).unwrap();
+            assert_eq!(RequiredNodes::of(&parsed).matches(&node), matches, "{spec}");
+        }
+    }
+}

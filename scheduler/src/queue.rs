@@ -112,6 +112,13 @@ impl Queue {
         }
     }
 
+    /// The pod waits for nothing any more but its back-off.
+    pub fn retry(&mut self, uid: &str, now: Instant) {
+        if self.entries.get(uid).is_some_and(|entry| matches!(entry.place, Place::Unschedulable(_))) {
+            self.ready(uid, now);
+        }
+    }
+
     /// Makes those ready whose back-off has ended.
     pub fn flush(&mut self, now: Instant) {
         while let Some((until, uid)) = self.backoff.first().cloned().filter(|(until, _)| *until <= now) {

@@ -217,7 +217,8 @@ impl Scheduler {
             self.happened(happened);
             return;
         }
-        self.pod_waits(pod);
+        let hoped = event.old.as_ref().is_some_and(|old| PodInfo::new(old.clone()).nominated_node().is_some());
+        self.pod_waits(pod, hoped);
     }
 
     fn pod_gone(&mut self, pod: &Pod) {
@@ -233,7 +234,9 @@ impl Scheduler {
         self.happened(happened);
     }
 
-    fn pod_waits(&mut self, pod: Arc<Pod>) {
+    /// `hoped`: its last state had a nominated node. A state that never had one does not end a nomination that is only
+    /// being written.
+    fn pod_waits(&mut self, pod: Arc<Pod>, hoped: bool) {
         let uid = uid_of(&pod).to_owned();
         let ours = spec_of(&pod).scheduler_name.as_deref().unwrap_or("default-scheduler") == self.config.scheduler_name;
         if !ours {
@@ -245,8 +248,8 @@ impl Scheduler {
         }
         let info = PodInfo::new(pod.clone());
         let nominated = info.nominated_node().map(str::to_owned);
-        if let Some(node) = nominated.filter(|_| self.cache.placed(&uid).is_none()) {
-            self.cache.nominate(Arc::new(info), Some(&node));
+        if self.cache.placed(&uid).is_none() && (hoped || nominated.is_some()) {
+            self.cache.nominate(Arc::new(info), nominated.as_deref());
         }
         self.queue.set(pod, Instant::now());
     }
@@ -290,18 +293,28 @@ impl Scheduler {
             Nomination::Node { node, .. } => Some(node.as_str()),
         };
         self.cache.nominate(pod.clone(), nominated);
-        let now = self.clock.now();
         if let Nomination::Node { node, victims } = &nomination {
-            let mut writes = Vec::new();
-            for victim in victims {
-                writes.extend(status::evictions(victim, &self.config.scheduler_name, now));
-                let note = format!("Preempted by pod {} on node {node}", pod.uid());
-                let said = Said { warning: false, reason: "Preempted", action: "Preempting", note: &note };
-                writes.push(self.recorder.write(victim, &said, now));
-            }
-            self.writer.start(pod.uid(), Job { purpose: Purpose::Preempt, writes });
+            self.make_room(pod, node, victims);
         }
         self.tell_failure(pod, "Unschedulable", &message, nominated);
+    }
+
+    /// Sends the victims away, and lets lesser pods that hoped for the same node look elsewhere.
+    fn make_room(&mut self, pod: &Arc<PodInfo>, node: &str, victims: &[Arc<PodInfo>]) {
+        let now = self.clock.now();
+        let evictions = victims.iter().flat_map(|victim| status::evictions(victim, &self.config.scheduler_name, now));
+        let writes = evictions.collect();
+        self.writer.start(pod.uid(), Job { purpose: Purpose::Preempt, writes });
+        let note = format!("Preempted by pod {} on node {node}", pod.uid());
+        for victim in victims {
+            self.tell(victim, &Said { warning: false, reason: "Preempted", action: "Preempting", note: &note });
+        }
+        for lesser in self.cache.nominated_below(node, pod.priority()) {
+            self.cache.nominate(lesser.clone(), None);
+            self.queue.retry(lesser.uid(), Instant::now());
+            let writes = status::nomination_void(&lesser).into_iter().collect();
+            self.writer.start(lesser.uid(), Job { purpose: Purpose::Tell, writes });
+        }
     }
 
     /// Event and condition of a failure.

@@ -26,3 +26,33 @@ pub(crate) fn has_untolerated(taints: Option<&Vec<Taint>>, tolerations: Option<&
     let tolerated = |taint: &Taint| tolerations.into_iter().flatten().any(|toleration| tolerates(toleration, taint));
     taints.into_iter().flatten().filter(|taint| keeps_off(taint)).any(|taint| !tolerated(taint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Cases of `TestTolerationToleratesTaint`.
+    #[test]
+    fn tolerations() {
+        let cases: [(Value, (&str, &str, &str), bool); 9] = [
+            (json!({"key": "foo", "operator": "Exists", "effect": "NoSchedule"}), ("foo", "bar", "NoSchedule"), true),
+            (json!({"key": "foo", "operator": "Exists"}), ("foo", "bar", "NoExecute"), true),
+            (json!({"operator": "Exists"}), ("foo", "bar", "NoSchedule"), true),
+            (json!({"key": "foo", "operator": "Equal", "value": "bar"}), ("foo", "bar", "NoSchedule"), true),
+            (json!({"key": "foo", "value": "bar"}), ("foo", "bar", "NoSchedule"), true),
+            (json!({"key": "foo", "value": "bar1"}), ("foo", "bar2", "NoSchedule"), false),
+            (json!({"key": "foo1", "operator": "Exists"}), ("foo2", "bar", "NoSchedule"), false),
+            (json!({"key": "foo", "value": "bar", "effect": "NoExecute"}), ("foo", "bar", "NoSchedule"), false),
+            (json!({"key": "foo", "operator": "Gt", "value": "1"}), ("foo", "2", "NoSchedule"), false),
+        ];
+        for (toleration, (key, value, effect), tolerated) in cases {
+            let taint = Taint { key: key.into(), value: Some(value.into()), effect: effect.into(), time_added: None };
+            let parsed: Toleration = serde_json::from_value(toleration.clone()).unwrap();
+            assert_eq!(tolerates(&parsed, &taint), tolerated, "{toleration}");
+            assert_eq!(has_untolerated(Some(&vec![taint]), Some(&vec![parsed])), !tolerated, "{toleration}");
+        }
+        let soft = Taint { key: "k".into(), effect: "PreferNoSchedule".into(), ..Taint::default() };
+        assert!(!has_untolerated(Some(&vec![soft]), None));
+    }
+}

@@ -30,3 +30,44 @@ impl PreFilter for NodePorts {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cluster, node, pod};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    /// `PROTOCOL/IP/PORT`, as upstream's `node_ports_test.go` writes them.
+    fn with_ports(name: &str, ports: &[&str]) -> Arc<PodInfo> {
+        let port = |text: &&str| {
+            let parts: Vec<_> = text.split('/').collect();
+            json!({"protocol": parts[0], "hostIP": parts[1], "hostPort": parts[2].parse::<i32>().unwrap(), "containerPort": 1})
+        };
+        let ports: Vec<_> = ports.iter().map(port).collect();
+        pod(name, json!({"containers": [{"name": "c", "ports": ports}]}))
+    }
+
+    #[test]
+    fn ports_conflict() {
+        let cases: [(&[&str], &[&str], bool); 9] = [
+            (&["UDP/127.0.0.1/8080"], &["UDP/127.0.0.1/9090"], false),
+            (&["UDP/127.0.0.1/8080"], &["UDP/127.0.0.1/8080"], true),
+            (&["TCP/127.0.0.1/8080"], &["UDP/127.0.0.1/8080"], false),
+            (&["UDP/127.0.0.1/8000", "UDP/127.0.0.1/8080"], &["UDP/127.0.0.1/8080"], true),
+            (&["TCP/0.0.0.0/8001"], &["TCP/127.0.0.1/8001"], true),
+            (&["TCP/127.0.0.1/8001"], &["TCP/0.0.0.0/8001"], true),
+            (&["TCP/10.0.0.1/8001"], &["TCP/10.0.0.2/8001"], false),
+            (&["TCP//8001"], &["TCP/10.0.0.2/8001"], true),
+            (&["UDP//8001"], &["TCP//8001"], false),
+        ];
+        for (new, there, conflict) in cases {
+            let snapshot = cluster(vec![(node("n", json!({})), vec![with_ports("there", there)])]);
+            let pod = with_ports("new", new);
+            let Prepared::Filter(filter) = NodePorts.pre_filter(&pod, &snapshot) else {
+                panic!("{new:?} says nothing")
+            };
+            assert_eq!(!filter.filter(&snapshot.nodes[0]).fits(), conflict, "{new:?} beside {there:?}");
+        }
+    }
+}

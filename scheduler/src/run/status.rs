@@ -26,6 +26,11 @@ pub(super) fn unscheduled(
     Some(patch(pod, status))
 }
 
+/// The pod has no nominated node any more; `None` if it says none.
+pub(super) fn nomination_void(pod: &PodInfo) -> Option<Write> {
+    pod.nominated_node().map(|_| patch(pod, json!({"nominatedNodeName": null})))
+}
+
 /// The victim learns why, then it is deleted.
 pub(super) fn evictions(victim: &PodInfo, scheduler: &str, now: Timestamp) -> Vec<Write> {
     if victim.is_terminating() {
