@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use vcluster_apiserver::authn::chain::with_authenticated_group;
 use vcluster_apiserver::authn::user::service_account;
 use vcluster_apiserver::server::Server;
 use vcluster_apiserver::server::bootstrap::Endpoint;
@@ -133,7 +134,9 @@ impl Shared {
         let server = self.server.clone();
         let deps = controllers::Deps {
             informers: self.informers,
-            clients: Arc::new(move |account| client(&server, service_account("kube-system", account, ""))),
+            clients: Arc::new(move |account| {
+                client(&server, with_authenticated_group(service_account("kube-system", account, "")))
+            }),
             clock: self.clock,
             rng: self.rng,
             stop: self.stop,

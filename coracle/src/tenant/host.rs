@@ -72,8 +72,9 @@ impl Host {
                 format!("{a}.{b}.0.0/16")
             }
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, _] = address.segments();
-                format!("{}/112", std::net::Ipv6Addr::new(a, b, c, d, e, f, g, 0))
+                let mut segments = address.segments();
+                segments[7] = 0;
+                format!("{}/112", std::net::Ipv6Addr::from(segments))
             }
         }
     }

@@ -45,10 +45,12 @@ pub(super) async fn run(shared: Shared, host: Host, parts: Parts) {
 }
 
 fn current(shared: &Shared, parts: &Parts, nodes: usize) -> Report {
+    let starting = parts.controllers.report().into_iter().filter(|(_, report)| !report.running).map(|(name, _)| name);
+    let starting = format!("still reading their caches: {}", starting.collect::<Vec<_>>().join(", "));
     let healthy = [
         (true, ""),
         (shared.server.health().is_ready(), "a check of /readyz fails"),
-        (parts.controllers.all_running(), "some controllers are still reading their caches"),
+        (parts.controllers.all_running(), starting.as_str()),
         (parts.scheduler.load(Ordering::Acquire), "the scheduler is still reading its caches"),
         (parts.dns.load(Ordering::Acquire), "DNS is not answering yet"),
         (nodes > 0, "no host node is mirrored: is there one that matches spec.nodes.selector?"),

@@ -35,12 +35,10 @@ pub async fn ready(host: &Host, name: &str, timeout: Duration) -> anyhow::Result
         }
         anyhow::bail!("the watch of the host ended")
     };
-    match tokio::time::timeout(timeout, follow).await {
-        Ok(result) => result,
-        Err(_) => {
-            let open: Vec<String> =
-                told.iter().filter(|(_, t)| *t != "ok").map(|(type_, text)| format!("{type_}: {text}")).collect();
-            anyhow::bail!("{name} is not ready after {} s: {}", timeout.as_secs(), open.join("; "))
-        }
+    if let Ok(result) = tokio::time::timeout(timeout, follow).await {
+        return result;
     }
+    let open: Vec<String> =
+        told.iter().filter(|(_, text)| *text != "ok").map(|(type_, text)| format!("{type_}: {text}")).collect();
+    anyhow::bail!("{name} is not ready after {} s: {}", timeout.as_secs(), open.join("; "))
 }

@@ -2,7 +2,7 @@
 
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::validation::{is_config_map_key, is_dns1123_label, is_dns1123_subdomain, is_relaxed_env_var_name};
+use apimachinery::validation::{is_config_map_key, is_dns1123_label, is_relaxed_env_var_name};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -195,11 +195,6 @@ pub fn data_keys(object: &Object, fields: &[&str]) -> ErrorList {
         }
     }
     errors
-}
-
-/// Whether a name is one that most objects may have.
-pub fn subdomain(name: &str, path: &Path) -> ErrorList {
-    is_dns1123_subdomain(name).into_iter().map(|why| FieldError::invalid(path, name, why)).collect()
 }
 
 /// Only images, the deadline, added tolerations, a cut grace period and removed gates may change.

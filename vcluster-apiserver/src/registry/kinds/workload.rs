@@ -131,7 +131,9 @@ fn matching(spec: &Value, template: Option<&Value>, path: &Path, kind: Selector)
     if empty {
         return vec![FieldError::invalid(&at, selector.clone(), "empty selector is invalid for deployment")];
     }
-    let Some(template) = template else { return vec![FieldError::required(&path.child("template"), "")] };
+    if template.is_none() {
+        return vec![FieldError::required(&path.child("template"), "")];
+    }
     let selects = match kind {
         Selector::Map => wanted.is_some_and(|wanted| wanted.iter().all(|(k, v)| labels[k] == *v)),
         _ => LabelSelector::from_object(Some(selector)).is_ok_and(|parsed| parsed.matches_labels(Some(labels))),
