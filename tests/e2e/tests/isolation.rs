@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use e2e::snapshot::snapshot;
-use e2e::{AGNHOST, BUSYBOX, Cluster, Tenant, eventually};
+use e2e::{AGNHOST, Cluster, Tenant, eventually};
 use std::collections::BTreeSet;
 
 /// The same names in both tenants; only the answer differs.
@@ -11,7 +11,7 @@ fn populate(tenant: &Tenant) -> Result<()> {
     let arguments = ["run", "web", &image, "--port=8080", "--expose", "--", "netexec", "--http-port=8080"];
     tenant.run("kubectl", &arguments)?;
     tenant.kubectl(&format!("create configmap who --from-literal=tenant={}", tenant.name))?;
-    tenant.kubectl(&format!("run probe --image={BUSYBOX} -- sleep 3600"))?;
+    tenant.kubectl(&format!("run probe --image={AGNHOST} --command -- sleep 3600"))?;
     tenant.kubectl("wait --for=condition=Ready pod/web pod/probe --timeout=90s")?;
     Ok(())
 }
@@ -38,7 +38,7 @@ fn tenants_do_not_see_each_other_and_leave_nothing_behind() -> Result<()> {
     }
     let (red_namespace, blue_namespace) = (red.namespace.clone(), blue.namespace.clone());
     red.delete()?;
-    ensure!(blue.shell("probe", "wget -qO- -T 5 http://web:8080/hostname")? == "web", "the other tenant suffered");
+    ensure!(blue.shell("probe", "curl -sS -m 5 http://web:8080/hostname")? == "web", "the other tenant suffered");
     blue.delete()?;
     let mut left = BTreeSet::new();
     let gone = eventually("the host is as it was", 60, || {

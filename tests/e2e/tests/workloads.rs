@@ -20,7 +20,7 @@ fn web(tenant: &Cluster) -> Result<()> {
 
 /// A pod to look around from.
 fn probe(tenant: &Cluster) -> Result<()> {
-    tenant.kubectl(&format!("run probe --image={BUSYBOX} -- sleep 3600"))?;
+    tenant.kubectl(&format!("run probe --image={AGNHOST} --command -- sleep 3600"))?;
     tenant.kubectl("wait --for=condition=Ready pod/probe --timeout=60s")?;
     Ok(())
 }
@@ -39,7 +39,7 @@ fn a_deployment_spreads_and_its_service_answers_by_name() -> Result<()> {
     let nodes = tenant.list("nodes")?.len();
     ensure!(nodes_of(&tenant, "app=web")?.len() == nodes.min(3), "the replicas do not spread over {nodes} nodes");
     for name in ["web", "web.default", "web.default.svc.cluster.local"] {
-        let answer = tenant.shell("probe", &format!("wget -qO- -T 5 http://{name}/hostname"))?;
+        let answer = tenant.shell("probe", &format!("curl -sS -m 5 http://{name}/hostname"))?;
         ensure!(answer.starts_with("web-"), "{name} answered {answer:?}");
     }
     let addresses = tenant.get("endpointslices -l kubernetes.io/service-name=web")?;
@@ -80,7 +80,9 @@ fn logs_exec_cp_and_port_forward_reach_the_container() -> Result<()> {
     let mut forward = tenant.command("kubectl", &["port-forward", "deployment/web", ":8080"]);
     let mut forward = forward.stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
-    BufReader::new(forward.stdout.take().context("a pipe")?).read_line(&mut line)?;
+    // Kept until the end: kubectl dies of a closed standard output when it reports a connection.
+    let mut output = BufReader::new(forward.stdout.take().context("a pipe")?);
+    output.read_line(&mut line)?;
     let answer = (|| {
         let address = line.split_whitespace().nth(2).with_context(|| format!("port-forward said {line:?}"))?;
         let mut stream = TcpStream::connect(address)?;
@@ -91,6 +93,7 @@ fn logs_exec_cp_and_port_forward_reach_the_container() -> Result<()> {
     })();
     forward.kill()?;
     forward.wait()?;
+    drop(output);
     let answer = answer?;
     ensure!(answer.starts_with("HTTP/1.") && answer.contains("web-"), "port-forward gave {answer:?}");
     Ok(())
@@ -130,7 +133,7 @@ fn a_manifest_of_several_tiers_applies_and_explains_itself() -> Result<()> {
         tenant.kubectl(&format!("rollout status deployment/{tier} --timeout=120s"))?;
     }
     probe(&tenant)?;
-    let answer = tenant.shell("probe", "wget -qO- -T 5 http://front/shell?cmd=curl+-s+http://back/hostname")?;
+    let answer = tenant.shell("probe", "curl -sS -m 5 http://front/shell?cmd=curl+-s+http://back/hostname")?;
     ensure!(answer.contains("back-"), "the front end does not reach the back end: {answer}");
     let store = tenant.kubectl("get pods -l app=store -o jsonpath={.items[0].metadata.name}")?;
     let seen = tenant.shell(&store, "cat /data/greeting /secret/password; echo $MODE")?;
