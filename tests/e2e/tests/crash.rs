@@ -29,8 +29,7 @@ fn crashes_lose_no_acknowledged_write_and_restart_no_pod() -> Result<()> {
     tenant.kubectl(&format!("run survivor --image={BUSYBOX} -- sleep 3600"))?;
     tenant.kubectl("wait --for=condition=Ready pod/survivor --timeout=60s")?;
     let before = tenant.get("pod survivor")?;
-    let copies = tenant.host_pods()?;
-    let copy = copies.first().and_then(|copy| copy["metadata"]["name"].as_str()).context("the pod has a host copy")?;
+    ensure!(!tenant.host_pods()?.is_empty(), "the pod has no host copy");
 
     // A grace period of one second is the nearest that an API offers to a kill from outside.
     let pod = format!("{}-0", tenant.name);
@@ -60,11 +59,5 @@ fn crashes_lose_no_acknowledged_write_and_restart_no_pod() -> Result<()> {
     let last = acknowledged.values().max().copied().unwrap_or_default();
     let next = write(&tenant, "after", 1);
     ensure!(next.values().all(|version| *version > last), "the revision went back: {next:?} after {last}");
-
-    tenant.kubectl("create configmap mounted --from-literal=a=b")?;
-    tenant.host.kubectl(&format!("-n {namespace} delete pod {copy} --grace-period=1"))?;
-    eventually("the tenant learns that its pod is gone", 60, || {
-        let pod = tenant.get("pod survivor");
-        Ok(pod.is_err() || pod.is_ok_and(|pod| uid(&pod) != uid(&before) || pod["status"]["phase"] != "Running"))
-    })
+    Ok(())
 }
