@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use operator::desired::service::DNS_PORT;
 use serde_json::json;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -125,8 +126,8 @@ impl Host {
             "spec": {
                 "clusterIP": address,
                 "ports": [
-                    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 1053},
-                    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 1053},
+                    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": DNS_PORT},
+                    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": DNS_PORT},
                 ],
             },
         }))?;

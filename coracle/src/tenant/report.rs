@@ -61,7 +61,7 @@ fn current(shared: &Shared, parts: &Parts, nodes: usize) -> Report {
     });
     Report {
         pod_uid: shared.args.pod_uid.clone(),
-        version: "v1.37.2".to_owned(),
+        version: vcluster_apiserver::server::fixed::VERSION.to_owned(),
         nodes: i64::try_from(nodes).unwrap_or(i64::MAX),
         components: components.collect(),
     }

@@ -26,11 +26,11 @@ impl ServiceAddresses for HostAddresses {
         dry_run: bool,
         _: &mut Transaction,
     ) -> Result<(), Status> {
-        let unchanged = old.is_some_and(|old| old.at(&["spec"]) == service.at(&["spec"]));
-        if unchanged || is_own(service) {
-            if is_own(service) {
-                complete_own(service);
-            }
+        if is_own(service) {
+            complete_own(service);
+            return Ok(());
+        }
+        if old.is_some_and(|old| old.at(&["spec"]) == service.at(&["spec"])) {
             return Ok(());
         }
         let spec = self.0.reserve(&Value::Object(service.as_map().clone()), dry_run).await.map_err(refused)?;
