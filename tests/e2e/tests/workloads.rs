@@ -112,8 +112,11 @@ fn rollouts_go_forward_and_back() -> Result<()> {
     tenant.kubectl("rollout restart deployment/web")?;
     tenant.kubectl("rollout status deployment/web --timeout=90s")?;
     eventually("the first pods are gone", 60, || Ok(names()?.is_disjoint(&before)))?;
+    let before = names()?;
     tenant.kubectl("set env deployment/web COLOUR=green")?;
     tenant.kubectl("rollout status deployment/web --timeout=90s")?;
+    // `rollout status` does not wait for the pods that are on their way out.
+    eventually("the restarted pods are gone", 60, || Ok(names()?.is_disjoint(&before)))?;
     let pod = tenant.kubectl("get pods -l app=web -o jsonpath={.items[0].metadata.name}")?;
     ensure!(tenant.shell(&pod, "echo $COLOUR").is_ok_and(|colour| colour.trim() == "green"), "no new environment");
     tenant.kubectl("rollout undo deployment/web")?;
