@@ -337,4 +337,9 @@ async fn a_pod_is_bound_once() {
     assert_eq!(bound["items"].as_array().map(Vec::len), Some(1));
     let evicted = server.post(&format!("{path}/p/eviction"), &json!({"metadata": {"name": "p"}})).await;
     assert_eq!(evicted.code, 201, "{}", evicted.text("/message"));
+    let going = server.get(&format!("{path}/p")).await;
+    assert!(!going.text("/metadata/deletionTimestamp").is_empty());
+    let conditions = going.json()["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let target = conditions.iter().find(|condition| condition["type"] == "DisruptionTarget");
+    assert_eq!(target.map(|condition| &condition["reason"]), Some(&json!("EvictionByEvictionAPI")));
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use storage::{Revision, Stored};
 
 /// How often a write is tried again when other writers get in between.
-const ATTEMPTS: usize = 64;
+pub const ATTEMPTS: usize = 64;
 
 /// The write half of the registry.
 #[derive(Clone)]

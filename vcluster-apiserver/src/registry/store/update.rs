@@ -12,7 +12,7 @@ use crate::request::options::WriteOptions;
 use apimachinery::field::{FieldError, Path};
 use apimachinery::{GroupVersionKind, Object, Status};
 use serde_json::Value;
-use storage::{Check, Stored, Write};
+use storage::{Check, Revision, Stored, Write};
 
 /// What a request wants of an object. It must be repeatable: it runs once per attempt.
 pub trait Change: Send + Sync {
@@ -60,20 +60,25 @@ impl Store {
     }
 
     /// Applies a change of the server's own, which neither admission nor strategy have a say in: binding, the spending of
-    /// a disruption budget.
-    pub async fn update_quietly(&self, target: &Target, change: &dyn Change, dry_run: bool) -> Result<(), Status> {
+    /// a disruption budget. Answers the new revision; none for a dry run.
+    pub async fn update_quietly(
+        &self,
+        target: &Target,
+        change: &dyn Change,
+        dry_run: bool,
+    ) -> Result<Option<Revision>, Status> {
         let key = target.key();
         for _ in 0..ATTEMPTS {
             let live = self.backend.storage.get(&key).await.map_err(|e| storage_status(&e, target))?;
             let live = live.ok_or_else(|| Status::not_found(&target.resource.group_resource(), &target.name))?;
             let new = change.apply(Some(&tree(&live)?))?;
             if dry_run {
-                return Ok(());
+                return Ok(None);
             }
             let write = Write::Put(key.clone(), unsealed(&new));
             let check = Check::At(key.clone(), live.revision);
-            if self.commit(target, check, write, Transaction::default()).await?.is_some() {
-                return Ok(());
+            if let Some(revision) = self.commit(target, check, write, Transaction::default()).await? {
+                return Ok(Some(revision));
             }
         }
         Err(Status::modified(&target.resource.group_resource(), &target.name))

@@ -6,7 +6,7 @@ use crate::api::verb::create::{answer_object, options};
 use crate::api::{Api, Call, decode};
 use crate::registry::builtin;
 use crate::registry::resource::Target;
-use crate::registry::store::{Change, storage_status, timestamp, tree};
+use crate::registry::store::{ATTEMPTS, Change, storage_status, timestamp, tree};
 use crate::request::body::Body;
 use crate::request::negotiate::{self, Offer};
 use crate::request::options::{DeleteOptions, WriteKind};
@@ -37,40 +37,133 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     deletion.dry_run |= options.dry_run;
 
     let pods = Target { subresource: String::new(), ..call.target.clone() };
-    let status = |e: storage::Error| storage_status(&e, &pods);
-    let stored = api.store.backend.storage.get(&pods.key()).await.map_err(status)?;
-    let stored = stored.ok_or_else(|| Status::not_found(&pods.resource.group_resource(), &pods.name))?;
-    let pod = tree(&stored)?;
-    if !is_free(&pod) {
-        let budgets = GroupResource::new("policy", "poddisruptionbudgets");
-        let all = api.store.backend.objects(&budgets, Some(&pods.namespace)).await.map_err(status)?;
-        let matching: Vec<&Object> = all.iter().filter(|budget| covers(budget, &pod)).collect();
-        match matching.as_slice() {
-            [] => {}
-            [budget] if is_healthy(&pod) || !may_go_unhealthy(budget) => {
-                spend(api, call, budget, &pod, deletion.dry_run).await?;
-                // From here on the budget is spent, so exactly this pod must go.
-                deletion.uid.get_or_insert_with(|| pod.uid().to_owned());
-            }
-            [_] => {
-                // An unready pod whose budget tolerates its loss: it must still be unready when it goes.
-                deletion.resource_version.get_or_insert_with(|| stored.revision.to_string());
-            }
-            _ => {
-                return Err(Status::failure(
-                    500,
-                    "InternalError",
-                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-                ));
-            }
-        }
-    }
-    api.store.delete(&call.cx, &pods, &deletion).await?;
+    evict(api, call, &pods, deletion).await?;
     let mut done = Status::success(apimachinery::status::Details::default());
     done.details = None;
     done.code = 201;
     let answer = Object::from_value(serde_json::to_value(&done).unwrap_or_default()).unwrap_or_default();
     answer_object(StatusCode::CREATED, &accepted, &GroupVersionKind::new("", "v1", "Status"), &answer)
+}
+
+async fn evict(api: &Api, call: &Call, pods: &Target, deletion: DeleteOptions) -> Result<(), Status> {
+    for _ in 0..ATTEMPTS {
+        let stored = api.store.backend.storage.get(&pods.key()).await.map_err(|e| storage_status(&e, pods))?;
+        let stored = stored.ok_or_else(|| Status::not_found(&pods.resource.group_resource(), &pods.name))?;
+        let pod = tree(&stored)?;
+        let revision = stored.revision.to_string();
+        if !is_free(&pod) {
+            let deletion = ask_budgets(api, call, pods, &pod, &revision, deletion).await?;
+            return announce_and_delete(api, call, pods, deletion).await;
+        }
+        let mut free = deletion.clone();
+        if phase(&pod) == "Pending" && !pod.is_terminating() {
+            // It must not have begun to run, under a budget, in between.
+            free.resource_version.get_or_insert(revision);
+        }
+        match announce_and_delete(api, call, pods, free).await {
+            Err(status) if status.reason == "Conflict" && deletion.resource_version.is_none() => {}
+            result => return result,
+        }
+    }
+    Err(Status::modified(&pods.resource.group_resource(), &pods.name))
+}
+
+/// Spends the budget that covers a pod, or refuses; answers the options that the deletion goes on with.
+async fn ask_budgets(
+    api: &Api,
+    call: &Call,
+    pods: &Target,
+    pod: &Object,
+    revision: &str,
+    mut deletion: DeleteOptions,
+) -> Result<DeleteOptions, Status> {
+    let budgets = GroupResource::new("policy", "poddisruptionbudgets");
+    let all = api.store.backend.objects(&budgets, Some(&pods.namespace)).await;
+    let all = all.map_err(|e| storage_status(&e, pods))?;
+    let matching: Vec<&Object> = all.iter().filter(|budget| covers(budget, pod)).collect();
+    match matching.as_slice() {
+        [] => {}
+        [budget] if is_healthy(pod) || !may_go_unhealthy(budget) => {
+            spend(api, call, budget, pod, deletion.dry_run).await?;
+        }
+        [_] => {
+            // An unready pod whose budget tolerates its loss: it must still be unready when it goes.
+            deletion.resource_version.get_or_insert_with(|| revision.to_owned());
+        }
+        _ => {
+            return Err(Status::failure(
+                500,
+                "InternalError",
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            ));
+        }
+    }
+    Ok(deletion)
+}
+
+/// The condition on the pod tells controllers (a Job's pod failure policy) that it did not fail by itself.
+async fn announce_and_delete(
+    api: &Api,
+    call: &Call,
+    pods: &Target,
+    mut deletion: DeleteOptions,
+) -> Result<(), Status> {
+    let change = Announce {
+        uid: deletion.uid.clone(),
+        resource_version: deletion.resource_version.clone(),
+        target: pods.clone(),
+        now: timestamp(api.store.clock.now()),
+    };
+    if let Some(revision) = api.store.update_quietly(pods, &change, deletion.dry_run).await?
+        && let Some(version) = &mut deletion.resource_version
+    {
+        *version = revision.to_string();
+    }
+    api.store.delete(&call.cx, pods, &deletion).await?;
+    Ok(())
+}
+
+/// Gives the pod that fits the preconditions its `DisruptionTarget` condition.
+struct Announce {
+    uid: Option<String>,
+    resource_version: Option<String>,
+    target: Target,
+    now: String,
+}
+
+impl Change for Announce {
+    fn apply(&self, live: Option<&Object>) -> Result<Object, Status> {
+        let mut pod = live.cloned().unwrap_or_default();
+        let conflict = |what: &str, asked: &str, found: &str, why: &str| {
+            let text = format!(
+                "the {what} in the precondition ({asked}) does not match the {what} in record ({found}). \
+                 The object might have been {why}"
+            );
+            Err(Status::conflict(&self.target.resource.group_resource(), &self.target.name, text))
+        };
+        if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != pod.uid()) {
+            return conflict("UID", uid, pod.uid(), "deleted and then recreated");
+        }
+        if let Some(version) = self.resource_version.as_deref().filter(|version| *version != pod.resource_version()) {
+            return conflict("ResourceVersion", version, pod.resource_version(), "modified");
+        }
+        let mut target = json!({
+            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": self.now,
+        });
+        let mut conditions = pod.at(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
+        match conditions.iter_mut().find(|condition| condition["type"] == "DisruptionTarget") {
+            Some(condition) => {
+                if condition["status"] == "True" {
+                    target["lastTransitionTime"] = condition["lastTransitionTime"].take();
+                }
+                *condition = target;
+            }
+            None => conditions.push(target),
+        }
+        pod.set_at(&["status", "conditions"], conditions.into());
+        Ok(pod)
+    }
 }
 
 fn phase(pod: &Object) -> &str {
@@ -117,7 +210,8 @@ async fn spend(api: &Api, call: &Call, budget: &Object, pod: &Object, dry_run: b
         subresource: "status".to_owned(),
     };
     let change = Spend { pod: pod.name().to_owned(), now: timestamp(api.store.clock.now()) };
-    api.store.update_quietly(&target, &change, dry_run).await
+    api.store.update_quietly(&target, &change, dry_run).await?;
+    Ok(())
 }
 
 /// Takes one disruption from a budget.
