@@ -5,6 +5,7 @@
 //! compiles in seconds.
 
 mod archive;
+mod bench;
 mod check;
 mod conformance;
 mod host;
@@ -48,6 +49,9 @@ enum Command {
     Image(image::Options),
     /// Run upstream's e2e.test against a tenant and compare with the checked-in list.
     Conformance(conformance::Options),
+    /// Measure ours beside upstream and hold it against the bars.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Write the type tables anew from upstream and fail when they change.
     Tables,
     /// Crate edges, file lengths, module docs, lint tables.
@@ -63,6 +67,10 @@ fn main() -> ExitCode {
         Command::Host(command) => host::run(&command),
         Command::Image(options) => image::build(&options).map(|archive| println!("{}", archive.display())),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Bench(command) => match bench::run(&command) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Tables => tables::rebuild(),
         Command::Tidy => tidy::run(),
     };
