@@ -22,7 +22,7 @@ const POD: &str = "probe";
 const IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.66.1";
 
 /// What happens on the way to Ready, in the order in which it usually does.
-const STEPS: [&str; 5] = ["pod made", "pod scheduled", "process started", "pod Running", "Ready"];
+const STEPS: [&str; 6] = ["pod made", "pod scheduled", "process started", "first report", "pod Running", "Ready"];
 
 /// The times of one tenant.
 pub struct Creation {
@@ -71,7 +71,7 @@ impl<'a> Tenants<'a> {
         // Left by a bench that was interrupted.
         remove_namespace(cluster)?;
         quiet(&mut cluster.kubectl(["create", "namespace", NAMESPACE]))?;
-        let paths = [tenants(), pods(NAMESPACE)];
+        let paths = [tenants(), pods(NAMESPACE), format!("/api/v1/namespaces/{NAMESPACE}/configmaps")];
         let watch = Timeline::watch(|path| cluster.kubectl(["get", "--raw", path]), &paths.each_ref().map(|p| &**p));
         match watch {
             Ok(host) => Ok(Tenants { cluster, folder, ticks, host }),
@@ -106,7 +106,8 @@ impl<'a> Tenants<'a> {
         let at = |stage| self.host.at("Pod", &pod, stage);
         let process = find(&["tenant", &format!("--name={name}"), &format!("--namespace={NAMESPACE}")]);
         let process = process.and_then(|pid| self.ticks.birth(pid).ok());
-        let steps = [at(Stage::Exists), at(Stage::Scheduled), process, at(Stage::Running), Some(ready)];
+        let report = self.host.at("ConfigMap", &format!("{name}-status"), Stage::Exists);
+        let steps = [at(Stage::Exists), at(Stage::Scheduled), process, report, at(Stage::Running), Some(ready)];
         let host_pod = self.host_pod(&format!("{POD}-{name}"))?;
         Ok(Creation {
             ready: ready.duration_since(created),
