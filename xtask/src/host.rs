@@ -115,11 +115,12 @@ impl Host {
         Host::at(std::path::absolute(&dir).unwrap_or(dir))
     }
 
-    fn at(dir: PathBuf) -> Host {
+    /// The processes and folders below `dir`.
+    pub fn at(dir: PathBuf) -> Host {
         Host { dir }
     }
 
-    fn make_folders(&self) -> Result<()> {
+    pub fn make_folders(&self) -> Result<()> {
         for folder in [self.conf(), self.pki(), self.logs(), self.run()] {
             fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         }

@@ -8,6 +8,7 @@ mod archive;
 mod bench;
 mod check;
 mod conformance;
+mod diff;
 mod host;
 mod image;
 mod launch;
@@ -52,6 +53,8 @@ enum Command {
     /// Measure ours beside upstream and hold it against the bars.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// The same requests to upstream's API server and to ours, and every difference between the answers.
+    Diff(diff::Options),
     /// Write the type tables anew from upstream and fail when they change.
     Tables,
     /// Crate edges, file lengths, module docs, lint tables.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Diff(options) => diff::run(&options),
         Command::Tables => tables::rebuild(),
         Command::Tidy => tidy::run(),
     };

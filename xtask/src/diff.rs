@@ -1,0 +1,137 @@
+//! `cargo xtask diff`: the same requests to upstream's kube-apiserver and to `coracle apiserver`, and every difference
+//! between the answers, grouped by cause.
+//!
+//! Requests are generated from the type tables and the objects in `tests/diff/objects` (`generate.rs`), and read from
+//! `tests/diff/requests` (`script.rs`). Both sides go through each scenario in lock step; what each server may choose by
+//! itself is named before the comparison (`side.rs`). Differences that a user would accept stand in
+//! `tests/diff/explained.txt` with their reasons. The report goes to `target/diff/report.txt`.
+
+mod client;
+mod compare;
+mod edit;
+mod exchange;
+mod generate;
+mod life;
+mod objects;
+mod report;
+mod script;
+mod servers;
+mod side;
+mod variants;
+
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use generate::{Amount, Scenario};
+use regex::Regex;
+use report::Report;
+use servers::Servers;
+use side::Memory;
+use std::fs;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only scenarios whose name (`apps/v1/deployments/update`) matches this pattern
+    #[arg(long, value_name = "REGEX")]
+    focus: Option<String>,
+    /// Only requests whose description matches; creations, deletions and kept answers are sent all the same
+    #[arg(long, value_name = "REGEX")]
+    request: Option<String>,
+    /// At most so many variants of one object and verb
+    #[arg(long, default_value_t = 60)]
+    limit: usize,
+    /// Which variants are taken where there are more
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many causes are printed; the report has all
+    #[arg(long, default_value_t = 60)]
+    top: usize,
+    /// Print both answers of every request that differs
+    #[arg(long)]
+    verbose: bool,
+    /// The program to compare, instead of target/debug/coracle
+    #[arg(long)]
+    program: Option<PathBuf>,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(compare_all(options))
+}
+
+async fn compare_all(options: &Options) -> Result<()> {
+    let tests = workspace::root().join("tests/diff");
+    let report = Report::new(report::explained(&tests.join("explained.txt"))?);
+    let setup = objects::load(&tests.join("objects"), true)?;
+    let amount = Amount { seed: options.seed, variants: options.limit };
+    let mut scenarios = script::load(&tests.join("requests"))?;
+    let fixtures = objects::load(&tests.join("objects"), false)?;
+    scenarios.extend(fixtures.iter().flat_map(|fixture| generate::scenarios(fixture, amount)));
+    if let Some(focus) = &options.focus {
+        let focus = Regex::new(focus).with_context(|| format!("--focus {focus}"))?;
+        scenarios.retain(|scenario| focus.is_match(&scenario.name));
+    }
+    if scenarios.is_empty() {
+        bail!("no scenario matches");
+    }
+    let folder = workspace::target().join("diff");
+    fs::create_dir_all(&folder)?;
+    let servers = servers::start(&folder, options.program.as_deref()).await?;
+    let only = options.request.as_deref().map(Regex::new).transpose()?;
+    let mut run = Run { servers, report, only, verbose: options.verbose };
+    let made = Scenario { name: "setup".to_owned(), requests: setup.iter().flat_map(life::begin).collect() };
+    for scenario in std::iter::once(&made).chain(&scenarios) {
+        run.scenario(scenario).await?;
+    }
+    let file = folder.join("report.txt");
+    fs::write(&file, run.report.text())?;
+    print!("{}", run.report.ranking(options.top));
+    println!("{}\n{}", file.display(), run.report.summary());
+    if run.report.passes() { Ok(()) } else { bail!("the answers differ") }
+}
+
+struct Run {
+    servers: Servers,
+    report: Report,
+    only: Option<Regex>,
+    verbose: bool,
+}
+
+impl Run {
+    async fn scenario(&mut self, scenario: &Scenario) -> Result<()> {
+        let (mut theirs, mut mine) = (Memory::default(), Memory::default());
+        for request in &scenario.requests {
+            let needed = request.keep || request.method == "DELETE";
+            if !needed && self.only.as_ref().is_some_and(|only| !only.is_match(&request.about)) {
+                continue;
+            }
+            let Servers { upstream, coracle, .. } = &mut self.servers;
+            let (upstream, coracle) = tokio::join!(upstream.send(request, &theirs), coracle.send(request, &mine));
+            let line = format!("{} {} ({})", request.method, request.path, request.about);
+            let mut upstream = upstream.with_context(|| format!("upstream, {}: {line}", scenario.name))?;
+            let mut coracle = match coracle {
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.report.add(&scenario.name, &line, &[format!("no answer: {error:#}")]);
+                    continue;
+                }
+            };
+            for (answer, memory) in [(&mut upstream, &mut theirs), (&mut coracle, &mut mine)] {
+                memory.learn(&answer.body, request.keep);
+                memory.mask(&mut answer.body);
+                for (_, value) in &mut answer.headers {
+                    *value = memory.mask_text(value, "");
+                }
+            }
+            let causes = compare::causes(&upstream, &coracle);
+            if self.verbose && !causes.is_empty() {
+                println!("{}: {line}", scenario.name);
+                for answer in [&upstream, &coracle] {
+                    println!("  {} {:?}\n  {}", answer.status, answer.headers, answer.body);
+                }
+            }
+            self.report.add(&scenario.name, &line, &causes);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! What one side has answered so far in a scenario, and the names that stand for its volatile values.
+//!
+//! Upstream and Coracle choose other uids, resource versions and times. Each becomes a name that says what can be
+//! compared: the first uid of a scenario is `uid#1` on both sides, a resource version that did not change keeps its
+//! number. What depends on everything else that a server does (the version of a list) is only required to be there.
+
+use regex::Regex;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// One side's part of a scenario.
+#[derive(Default)]
+pub struct Memory {
+    /// The last object that a request asked to keep.
+    pub live: Value,
+    continue_token: String,
+    uids: HashMap<String, usize>,
+    versions: HashMap<String, usize>,
+}
+
+static UID: LazyLock<Regex> = LazyLock::new(|| pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"));
+static TIME: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?P<day>20\d\d-\d\d-\d\d)T\d\d:\d\d:\d\d(?P<fraction>\.\d+)?Z"));
+/// Names of projected volumes, and addresses of the service range that an allocator chose.
+static CHOSEN: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
+static AGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d+m?s$"));
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a constant pattern is valid")
+}
+
+/// The years of the fixtures; times of other years were taken from a clock.
+const FIXTURE_YEARS: std::ops::Range<&str> = "2000".."2026";
+
+impl Memory {
+    /// Replaces the placeholders of a request.
+    pub fn fill(&self, text: &str) -> String {
+        if !text.contains("{{") {
+            return text.to_owned();
+        }
+        let metadata = |name: &str| self.live["metadata"][name].as_str().unwrap_or_default();
+        text.replace("{{rv}}", metadata("resourceVersion"))
+            .replace("{{uid}}", metadata("uid"))
+            .replace("{{continue}}", &self.continue_token)
+    }
+
+    /// Remembers what later requests need of an answer.
+    pub fn learn(&mut self, body: &Value, keep: bool) {
+        if keep && body["metadata"]["resourceVersion"].is_string() && body["kind"] != "Status" {
+            self.live = body.clone();
+        }
+        if let Some(token) = body["metadata"]["continue"].as_str() {
+            token.clone_into(&mut self.continue_token);
+        }
+    }
+
+    /// Puts names in the place of volatile values.
+    pub fn mask(&mut self, body: &mut Value) {
+        self.mask_in(body, "", false);
+    }
+
+    fn mask_in(&mut self, value: &mut Value, key: &str, listed: bool) {
+        match value {
+            Value::Object(map) => {
+                let is_list = map.contains_key("items") || map.contains_key("rows") || map.get("type") == Some(&"BOOKMARK".into());
+                for (name, inner) in map.iter_mut() {
+                    match (name.as_str(), &*inner) {
+                        ("resourceVersion", Value::String(text)) if !text.is_empty() && key == "metadata" => {
+                            *inner = if listed { "rv".into() } else { number(&mut self.versions, "rv", text) };
+                        }
+                        ("continue", Value::String(text)) if !text.is_empty() && key == "metadata" => *inner = "token".into(),
+                        ("nodePort" | "healthCheckNodePort", Value::Number(n)) if n.as_i64() >= Some(30000) => {
+                            *inner = "node port".into();
+                        }
+                        _ => self.mask_in(inner, name, is_list || (listed && name == "metadata")),
+                    }
+                }
+            }
+            Value::Array(list) => {
+                for element in list {
+                    self.mask_in(element, key, false);
+                }
+            }
+            Value::String(text) => *text = self.mask_text(text, key),
+            _ => {}
+        }
+    }
+
+    /// The same within a text.
+    pub fn mask_text(&mut self, text: &str, key: &str) -> String {
+        if key == "cells" && AGE.is_match(text) {
+            return "age".to_owned();
+        }
+        let text = UID.replace_all(text, |found: &regex::Captures<'_>| {
+            let name = number(&mut self.uids, "uid", &found[0]);
+            name.as_str().unwrap_or_default().to_owned()
+        });
+        let text = TIME.replace_all(&text, |found: &regex::Captures<'_>| {
+            if FIXTURE_YEARS.contains(&&found["day"][..4]) {
+                return found[0].to_owned();
+            }
+            format!("time.{}", found.name("fraction").map_or(0, |fraction| fraction.len() - 1))
+        });
+        CHOSEN.replace_all(&text, "chosen").into_owned()
+    }
+}
+
+fn number(names: &mut HashMap<String, usize>, prefix: &str, value: &str) -> Value {
+    let next = names.len() + 1;
+    format!("{prefix}#{}", names.entry(value.to_owned()).or_insert(next)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_named_by_their_first_appearance() {
+        let mut memory = Memory::default();
+        let mut first = json!({"metadata": {"uid": "8f0f8dd2-5d41-4c5c-a4a6-0f6a4e1f1f6b", "resourceVersion": "17",
+            "creationTimestamp": "2031-01-02T03:04:05Z"}, "spec": {"renewTime": "2024-01-01T00:00:00.000000Z"}});
+        memory.mask(&mut first);
+        assert_eq!(
+            first,
+            json!({"metadata": {"uid": "uid#1", "resourceVersion": "rv#1", "creationTimestamp": "time.0"},
+                "spec": {"renewTime": "2024-01-01T00:00:00.000000Z"}})
+        );
+        let mut list = json!({"metadata": {"resourceVersion": "99"}, "items": [{"metadata": {"resourceVersion": "17"}}]});
+        memory.mask(&mut list);
+        assert_eq!(list, json!({"metadata": {"resourceVersion": "rv"}, "items": [{"metadata": {"resourceVersion": "rv#1"}}]}));
+    }
+
+    #[test]
+    fn placeholders_come_from_the_kept_object() {
+        let mut memory = Memory::default();
+        memory.learn(&json!({"metadata": {"resourceVersion": "5", "uid": "u"}}), true);
+        memory.learn(&json!({"metadata": {"resourceVersion": "6", "continue": "abc"}, "items": []}), false);
+        assert_eq!(memory.fill("{{rv}} {{uid}} {{continue}}"), "5 u abc");
+    }
+}
