@@ -5,6 +5,10 @@
 
 #![expect(clippy::panic, reason = "a build script reports by panicking")]
 
+#[path = "build/descriptions.rs"]
+mod descriptions;
+
+use descriptions::{Added, Descriptions, Pack};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::{env, fs, path::Path};
@@ -13,22 +17,31 @@ fn main() {
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets the folder")).join("tables");
     println!("cargo:rerun-if-changed={}", folder.display());
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
     let mut files: Vec<_> =
         fs::read_dir(&folder).expect("tables folder").map(|entry| entry.expect("table entry").path()).collect();
     files.sort();
     let mut packages = Vec::new();
     let mut resources = String::new();
+    let mut added = Added::default();
     for file in files {
         println!("cargo:rerun-if-changed={}", file.display());
         let text = fs::read_to_string(&file).expect("table file");
         if file.file_name().is_some_and(|name| name == "resources.txt") {
             resources = text;
+        } else if file.file_name().is_some_and(|name| name == "descriptions.txt") {
+            added = descriptions::read_added(&text);
         } else {
             parse_types(&text, &mut packages);
         }
     }
+    packages.sort_by(|a: &PackageText, b| a.name.cmp(&b.name));
     let out = env::var("OUT_DIR").expect("cargo sets the output folder");
     let mut tables = Tables::default();
+    let source = descriptions::crate_folder();
+    println!("cargo:rerun-if-changed={}", source.join("Cargo.toml").display());
+    let pack = describe(&packages, &descriptions::read_crate(&source), &added);
+    fs::write(Path::new(&out).join("descriptions.bin"), pack.deflate()).expect("write descriptions");
     let code = tables.types(packages);
     fs::write(Path::new(&out).join("types.rs"), code).expect("write types");
     fs::write(Path::new(&out).join("strings.txt"), &tables.text).expect("write strings");
@@ -167,8 +180,7 @@ impl Tables {
         id
     }
 
-    fn types(&mut self, mut packages: Vec<PackageText>) -> String {
-        packages.sort_by(|a, b| a.name.cmp(&b.name));
+    fn types(&mut self, packages: Vec<PackageText>) -> String {
         let models: Vec<(String, String)> = packages.iter().map(|p| (p.name.clone(), p.model.clone())).collect();
         let types: Vec<TypeText> = packages.iter().flat_map(types_of).collect();
         for (id, t) in types.iter().enumerate() {
@@ -321,8 +333,99 @@ fn flatten(
     }
 }
 
+/// Models of the values that are no types of the tables, in the order of `schema::description::SCALARS`.
+const SCALAR_MODELS: [&str; 8] = [
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Time",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Duration",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
+    "io.k8s.apimachinery.pkg.api.resource.Quantity",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
+];
+
+/// One reference per type, one per member of each type in the order of `SORTED`, one per scalar model.
+fn describe(packages: &[PackageText], known: &Descriptions, added: &Added) -> Pack {
+    let mut pack = Pack::default();
+    let types: Vec<(&PackageText, TypeText)> =
+        packages.iter().flat_map(|package| types_of(package).into_iter().map(move |t| (package, t))).collect();
+    let ids: HashMap<String, usize> =
+        types.iter().enumerate().map(|(id, (_, t))| (format!("{}.{}", t.package, t.name), id)).collect();
+    // Only what is served without a flag is ever asked for.
+    let is_served = |t: &TypeText| {
+        let version = t.package.rsplit('.').next().unwrap_or_default();
+        !version.contains("alpha") && !version.contains("beta")
+    };
+    let text = |package: &PackageText, t: &TypeText, member: &str| -> Option<String> {
+        let model = format!("{}.{}", package.model, t.name);
+        let own = added.members.get(&(format!("{}.{}", t.package, t.name), member.to_owned()));
+        // Every kind has the same two members of its own.
+        let inlined = || known.get("io.k8s.api.core.v1.Pod").and_then(|pod| pod.get(member));
+        own.or_else(|| known.get(&model).and_then(|texts| texts.get(member)))
+            .or_else(|| if matches!(member, "kind" | "apiVersion") { inlined() } else { None })
+            .cloned()
+    };
+    for (package, t) in &types {
+        pack.push(text(package, t, "").filter(|_| is_served(t)).as_deref());
+    }
+    let bare: Vec<TypeText> = packages.iter().flat_map(types_of).collect();
+    for (id, (package, t)) in types.iter().enumerate() {
+        let mut flat = BTreeMap::new();
+        flatten(&bare, &ids, &vec![0; bare.len()], id, &mut flat);
+        for member in flat.keys() {
+            let mut whole = text(package, t, member).filter(|_| is_served(t));
+            if let Some(whole) = &mut whole
+                && let Some(field) = find(&bare, &ids, id, member)
+                && let Some(lines) = enum_lines(t, field, added)
+            {
+                whole.push_str("\n\nPossible enum values:");
+                for line in lines {
+                    whole.push('\n');
+                    whole.push_str(line);
+                }
+            }
+            pack.push(whole.as_deref());
+        }
+    }
+    for model in SCALAR_MODELS {
+        pack.push(known.get(model).and_then(|texts| texts.get("")).map(String::as_str));
+    }
+    pack
+}
+
+/// The field of a member, in the type itself or in an inlined one.
+fn find<'a>(
+    types: &'a [TypeText<'a>],
+    ids: &HashMap<String, usize>,
+    id: usize,
+    member: &str,
+) -> Option<&'a FieldText<'a>> {
+    types[id].fields.iter().find(|field| field.name == member).or_else(|| {
+        let inlined = types[id].fields.iter().filter(|field| field.name == "-");
+        inlined.filter_map(|field| ids.get(field.shape)).find_map(|inlined| find(types, ids, *inlined, member))
+    })
+}
+
+/// What is said about the values of a field that takes one of several: its Go type is looked for in the same package
+/// first, because `v1.X` does not say whose version 1 it is.
+fn enum_lines<'a>(t: &TypeText, field: &FieldText, added: &'a Added) -> Option<&'a Vec<String>> {
+    let get = |name: &str| field.attributes.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    get("enum")?;
+    let go = get("go")?;
+    let name = go.rsplit('.').next().unwrap_or(go);
+    let same = added.enums.get(&format!("{}.{name}", t.package));
+    same.or_else(|| {
+        let mut others = added.enums.iter().filter(|(full, _)| full.ends_with(&format!(".{go}")));
+        let found = others.next();
+        assert!(others.next().is_none(), "{go} of {} is more than one enum", field.name);
+        found.map(|(_, lines)| lines)
+    })
+}
+
 fn resources_code(text: &str) -> String {
     let mut registered = Vec::new();
+    let mut options = Vec::new();
     let mut served = Vec::new();
     let mut resources: Vec<(String, String, Vec<String>)> = Vec::new();
     let mut current = ("", "");
@@ -337,6 +440,7 @@ fn resources_code(text: &str) -> String {
         };
         match words[0] {
             "registered" => registered.push(words[1].split_once('/').expect("group/version")),
+            "options" => options.push(words[1].split_once('/').expect("group/version")),
             "served" => {
                 current = words[1].split_once('/').expect("group/version");
                 served.push(format!(
@@ -359,19 +463,26 @@ fn resources_code(text: &str) -> String {
                 );
                 if word == "resource" {
                     let head = format!(
-                        "group: {:?}, version: {:?}, plural: {:?}, singular: {:?}, {common}, short_names: {}, categories: {}, storage_version_hash: {:?}",
+                        "group: {:?}, version: {:?}, plural: {:?}, singular: {:?}, {common}, short_names: {}, categories: {}, storage_version_hash: {:?}, deletes_to_object: {}",
                         current.0,
                         current.1,
                         words[1],
                         get("singular"),
                         list("short"),
                         list("categories"),
-                        get("hash")
+                        get("hash"),
+                        get("delete") == "object"
                     );
                     resources.push((words[1].to_owned(), head, Vec::new()));
                 } else {
                     let (parent, name) = words[1].split_once('/').expect("resource/subresource");
-                    let sub = format!("SubresourceInfo {{ name: {name:?}, {common} }}");
+                    let sub = format!(
+                        "SubresourceInfo {{ name: {name:?}, {common}, connect: {}, subpath: {}, options: {:?}, produces: {:?} }}",
+                        list("connect"),
+                        words.contains(&"subpath"),
+                        get("options"),
+                        get("produces")
+                    );
                     let owner = resources.iter_mut().rev().find(|(plural, ..)| plural == parent).expect("parent first");
                     owner.2.push(sub);
                 }
@@ -380,6 +491,7 @@ fn resources_code(text: &str) -> String {
         }
     }
     let mut out = format!("pub(super) static REGISTERED: &[(&str, &str)] = &{registered:?};\n");
+    writeln!(out, "pub(super) static OPTIONS: &[(&str, &str)] = &{options:?};").expect("write to a string");
     writeln!(out, "pub(super) static SERVED: &[ServedVersion] = &[{}];", served.join(",\n"))
         .expect("write to a string");
     out.push_str("pub(super) static RESOURCES: &[ResourceInfo] = &[\n");

@@ -6,6 +6,7 @@
 pub mod codec;
 pub mod columns;
 pub mod decode;
+pub mod description;
 pub mod json;
 pub mod patch;
 pub mod resources;
@@ -13,5 +14,5 @@ pub mod types;
 pub mod yaml;
 
 pub use decode::{DecodeError, FieldValidation, decode, normalize, type_meta};
-pub use resources::{ResourceInfo, ServedVersion, SubresourceInfo, registered, resources, served};
+pub use resources::{ResourceInfo, ServedVersion, SubresourceInfo, option_versions, registered, resources, served};
 pub use types::{Field, Form, ListType, PatchStrategy, Scalar, Shape, Type, kind, kind_of, type_named, types};

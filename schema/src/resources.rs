@@ -25,6 +25,8 @@ pub struct ResourceInfo {
     pub categories: &'static [&'static str],
     /// Empty for resources that are not stored.
     pub storage_version_hash: &'static str,
+    /// A delete answers with the object, not with a `Status`.
+    pub deletes_to_object: bool,
     pub subresources: &'static [SubresourceInfo],
 }
 
@@ -37,6 +39,14 @@ pub struct SubresourceInfo {
     pub kind: &'static str,
     pub namespaced: bool,
     pub verbs: &'static [&'static str],
+    /// The HTTP methods that become a connection (`exec`, `proxy`, ...); empty for all others.
+    pub connect: &'static [&'static str],
+    /// A connection takes a further path after its own.
+    pub subpath: bool,
+    /// The type whose fields a read takes from the query, as in `core.v1.PodLogOptions`; empty for most.
+    pub options: &'static str,
+    /// The media type of a read that gives no object; empty for most.
+    pub produces: &'static str,
 }
 
 /// A served group version with the priorities that its `APIService` carries. The first of a group is the preferred one.
@@ -61,6 +71,11 @@ pub fn served() -> &'static [ServedVersion] {
 /// Every group version that upstream's scheme knows, served or not, as (group, version).
 pub fn registered() -> &'static [(&'static str, &'static str)] {
     generated::REGISTERED
+}
+
+/// Every group version in which upstream's server knows `DeleteOptions` and `WatchEvent`, as (group, version).
+pub fn option_versions() -> &'static [(&'static str, &'static str)] {
+    generated::OPTIONS
 }
 
 impl ResourceInfo {

@@ -118,6 +118,16 @@ impl Type {
         Some(&generated::FIELDS[usize::from(sorted[at])])
     }
 
+    /// The type's place in [`types`].
+    pub(crate) fn position(&'static self) -> usize {
+        types().partition_point(|t| (t.package(), t.name()) < (self.package(), self.name()))
+    }
+
+    /// The place of its first member among those of all types.
+    pub(crate) fn first_member(&self) -> usize {
+        usize::from(self.first_sorted)
+    }
+
     fn sorted(&self) -> &'static [u16] {
         let first = usize::from(self.first_sorted);
         &generated::SORTED[first..first + usize::from(self.sorted_count)]

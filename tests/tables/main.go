@@ -1,7 +1,8 @@
 // Command tables writes what upstream's Go types and published documents say about each API type as text files:
 // one line per field, one line per served resource. Coracle's schema crate compiles those files into its binary.
 //
-// It takes facts only: names, numbers, list types, keys, defaults, enum values. No sentence of upstream's is copied.
+// It takes facts: names, numbers, list types, keys, defaults, enum values; and of the published descriptions, which
+// clients print, those that Coracle's build finds nowhere else (descriptions.go).
 package main
 
 import (
@@ -26,6 +27,7 @@ func main() {
 	for group, text := range types.render(published, enums) {
 		write(filepath.Join(out, group+".txt"), text)
 	}
+	write(filepath.Join(out, "descriptions.txt"), types.renderDescriptions(kubernetes, published, enums))
 	write(filepath.Join(out, "resources.txt"), renderResources(kubernetes, types))
 }
 

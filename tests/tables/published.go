@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -22,13 +21,15 @@ type replaced interface {
 
 // definition is the part of a published schema that Go's struct tags do not say.
 type definition struct {
-	Properties map[string]property
-	Required   []string
-	Union      json.RawMessage `json:"x-kubernetes-unions"`
-	MapType    string          `json:"x-kubernetes-map-type"`
+	Description string
+	Properties  map[string]property
+	Required    []string
+	Union       json.RawMessage `json:"x-kubernetes-unions"`
+	MapType     string          `json:"x-kubernetes-map-type"`
 }
 
 type property struct {
+	Description string
 	Default     json.RawMessage
 	Format      string
 	ListType    string   `json:"x-kubernetes-list-type"`
@@ -69,38 +70,41 @@ func compact(raw json.RawMessage) string {
 }
 
 // readEnums finds the named string types marked "+enum" and their constants.
-func readEnums(packages []string) map[string][]string {
-	out := map[string][]string{}
+func readEnums(packages []string) map[string]enum {
+	out := map[string]enum{}
 	for _, path := range packages {
 		dir, err := exec.Command("go", "list", "-mod=mod", "-f", "{{.Dir}}", path).Output()
 		if err != nil {
 			fail("go list %s: %v", path, err)
 		}
 		files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.go"))
-		marked, values := map[string]bool{}, map[string][]string{}
+		marked, values := map[string]bool{}, map[string]*enum{}
 		for _, file := range files {
 			if strings.HasSuffix(file, "_test.go") || strings.Contains(filepath.Base(file), "generated") {
 				continue
 			}
-			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+			set := token.NewFileSet()
+			parsed, err := parser.ParseFile(set, file, nil, parser.ParseComments)
 			if err != nil {
 				fail("parse %s: %v", file, err)
 			}
 			for _, declaration := range parsed.Decls {
 				if general, ok := declaration.(*ast.GenDecl); ok {
-					scan(general, marked, values)
+					scan(set, parsed, general, marked, values)
 				}
 			}
 		}
 		for name := range marked {
-			sort.Strings(values[name])
-			out[path+"."+name] = values[name]
+			if values[name] == nil {
+				values[name] = &enum{}
+			}
+			out[path+"."+name] = *values[name]
 		}
 	}
 	return out
 }
 
-func scan(declaration *ast.GenDecl, marked map[string]bool, values map[string][]string) {
+func scan(set *token.FileSet, file *ast.File, declaration *ast.GenDecl, marked map[string]bool, values map[string]*enum) {
 	for _, spec := range declaration.Specs {
 		switch spec := spec.(type) {
 		case *ast.TypeSpec:
@@ -114,7 +118,10 @@ func scan(declaration *ast.GenDecl, marked map[string]bool, values map[string][]
 			}
 			if literal, ok := spec.Values[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
 				if value, err := strconv.Unquote(literal.Value); err == nil {
-					values[named.Name] = append(values[named.Name], value)
+					if values[named.Name] == nil {
+						values[named.Name] = &enum{}
+					}
+					values[named.Name].add(value, comment(set, file, spec))
 				}
 			}
 		}

@@ -10,8 +10,8 @@ import (
 // shortPackage is how the tables name a Go package: its last two path elements.
 func shortPackage(path string) string {
 	parts := strings.Split(path, "/")
-	if path == "k8s.io/apimachinery/pkg/runtime" {
-		return "runtime"
+	if name, ok := strings.CutPrefix(path, "k8s.io/apimachinery/pkg/"); ok && !strings.Contains(name, "/") {
+		return name
 	}
 	return strings.Join(parts[len(parts)-2:], ".")
 }
@@ -19,7 +19,7 @@ func shortPackage(path string) string {
 // fileOf names the table file of a Go package: the folder above the version.
 func fileOf(path string) string {
 	parts := strings.Split(path, "/")
-	if path == "k8s.io/apimachinery/pkg/runtime" {
+	if name := shortPackage(path); !strings.Contains(name, ".") {
 		return "meta"
 	}
 	return parts[len(parts)-2]
@@ -32,7 +32,7 @@ func modelName(t reflect.Type) string {
 	return ""
 }
 
-func (s *typeSet) render(published map[string]definition, enums map[string][]string) map[string]string {
+func (s *typeSet) render(published map[string]definition, enums map[string]enum) map[string]string {
 	byPackage := map[string][]reflect.Type{}
 	for _, t := range s.types {
 		byPackage[t.PkgPath()] = append(byPackage[t.PkgPath()], t)
@@ -60,7 +60,7 @@ func (s *typeSet) render(published map[string]definition, enums map[string][]str
 	return out
 }
 
-func (s *typeSet) renderType(text *strings.Builder, t reflect.Type, def definition, enums map[string][]string) {
+func (s *typeSet) renderType(text *strings.Builder, t reflect.Type, def definition, enums map[string]enum) {
 	fmt.Fprintf(text, "\ntype %s", t.Name())
 	if form, ok := special[key(t)]; ok {
 		fmt.Fprintf(text, " form=%s", form)
@@ -107,7 +107,7 @@ func lifecycle(text *strings.Builder, t reflect.Type) {
 	}
 }
 
-func renderField(text *strings.Builder, f reflect.StructField, def definition, enums map[string][]string) {
+func renderField(text *strings.Builder, f reflect.StructField, def definition, enums map[string]enum) {
 	tag := strings.Split(f.Tag.Get("json"), ",")
 	proto := strings.Split(f.Tag.Get("protobuf"), ",")
 	if tag[0] == "-" || (f.Tag.Get("json") == "" && f.Tag.Get("protobuf") == "" && !f.Anonymous) {
@@ -144,7 +144,7 @@ func renderField(text *strings.Builder, f reflect.StructField, def definition, e
 		fmt.Fprintf(text, " merge-key=%s", mergeKey)
 	}
 	if values, ok := enums[enumKey(f.Type)]; ok {
-		fmt.Fprintf(text, " enum=%s", strings.ReplaceAll(strings.Join(values, ","), " ", "\\u0020"))
+		fmt.Fprintf(text, " enum=%s", strings.ReplaceAll(strings.Join(values.values, ","), " ", "\\u0020"))
 	}
 	property, ok := def.Properties[name]
 	if ok {

@@ -92,6 +92,7 @@ func renderResources(kubernetes string, types *typeSet) string {
 		}
 		return a.priority.version > b.priority.version
 	})
+	operations := readOperations(kubernetes)
 	var text strings.Builder
 	for _, gv := range types.known {
 		name := gv.String()
@@ -100,16 +101,20 @@ func renderResources(kubernetes string, types *typeSet) string {
 		}
 		fmt.Fprintf(&text, "registered %s\n", name)
 	}
+	text.WriteString("\n")
+	for _, gv := range operations.optionVersions {
+		fmt.Fprintf(&text, "options %s\n", gv)
+	}
 	for _, group := range all {
 		fmt.Fprintf(&text, "\nserved %s group-priority=%d version-priority=%d\n", group.gv, group.priority.group, group.priority.version)
 		for _, resource := range group.resources {
-			writeResource(&text, group.gv, resource)
+			writeResource(&text, group.gv, resource, operations.facts(group.gv, resource, types))
 		}
 	}
 	return text.String()
 }
 
-func writeResource(text *strings.Builder, gv string, resource discoveredResource) {
+func writeResource(text *strings.Builder, gv string, resource discoveredResource, facts string) {
 	gvk := gv
 	if resource.Version != "" {
 		gvk = resource.Group + "/" + resource.Version
@@ -136,5 +141,5 @@ func writeResource(text *strings.Builder, gv string, resource discoveredResource
 	if resource.StorageVersionHash != "" {
 		fmt.Fprintf(text, " hash=%s", resource.StorageVersionHash)
 	}
-	text.WriteString("\n")
+	text.WriteString(facts + "\n")
 }

@@ -10,6 +10,7 @@ import (
 	metav1beta1 "k8s.io/apimachinery/pkg/apis/meta/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 )
 
 const metaPackage = "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,6 +74,9 @@ func collectTypes() *typeSet {
 	for _, example := range []any{metav1.Table{}, metav1.PartialObjectMetadata{}, metav1.PartialObjectMetadataList{}, metav1.TableOptions{}} {
 		set.meta(reflect.TypeOf(example), "meta.k8s.io", "v1")
 	}
+	// Types that only the published documents name.
+	set.visit(reflect.TypeFor[metav1.Patch]())
+	set.visit(reflect.TypeFor[version.Info]())
 	set.meta(reflect.TypeOf(metav1beta1.PartialObjectMetadataList{}), "meta.k8s.io", "v1beta1")
 	for gv := range groups {
 		set.known = append(set.known, gv)
