@@ -7,12 +7,15 @@
 
 pub mod admission;
 pub mod api;
+pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod backend;
 pub mod bootstrap;
 pub mod discovery;
+pub mod flowcontrol;
 pub mod openapi;
+pub mod outbound;
 pub mod pki;
 pub mod proxy;
 pub mod registry;

@@ -7,6 +7,7 @@
 pub mod bootstrap;
 pub mod chain;
 pub mod fixed;
+pub mod guards;
 pub mod health;
 pub mod in_process;
 pub mod listener;
@@ -25,6 +26,7 @@ use crate::registry::special::Specials;
 use crate::registry::store::Store;
 use crate::request::UserInfo;
 use apimachinery::clock::{Clock, Rng};
+use guards::Guards;
 use health::Health;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,10 +80,16 @@ struct Inner {
     deadline: Duration,
     drain: tokio::sync::watch::Sender<bool>,
     metrics: fixed::Metrics,
+    guards: Guards,
 }
 
 impl Server {
+    /// A server without flow control and audit.
     pub fn new(config: Config) -> Self {
+        Self::guarded_by(config, Guards::default())
+    }
+
+    pub fn guarded_by(config: Config, guards: Guards) -> Self {
         let (drain, draining) = tokio::sync::watch::channel(false);
         let storage: Arc<dyn Storage> = config.cache.clone();
         let store = Store {
@@ -111,6 +119,7 @@ impl Server {
                 deadline: config.deadline,
                 drain,
                 metrics: fixed::Metrics::default(),
+                guards,
             }),
         }
     }

@@ -19,7 +19,7 @@ pub const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 pub const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 pub const NODE_UID: &str = "authentication.kubernetes.io/node-uid";
 
-const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+pub const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
 
 /// `system:serviceaccount:NAMESPACE:NAME`
 pub fn service_account_name(namespace: &str, name: &str) -> String {

@@ -3,10 +3,11 @@
 //! The order is upstream's (k8s.io/apiserver `pkg/server/config.go`, `DefaultBuildHandlerChain`). Admission is none of
 //! its layers: it runs inside the verbs that write.
 
+use super::guards::{self, Trail};
 use super::{Server, fixed};
 use crate::api::{dispatch, error};
 use crate::authn::{Outcome, Peer, impersonation};
-use crate::authz::{Attributes, Decision, forbidden};
+use crate::authz::{Decision, forbidden};
 use crate::request::body::{self, Body};
 use crate::request::info::{self, RequestInfo};
 use crate::request::negotiate::{self, Accepted, Offer};
@@ -43,15 +44,31 @@ impl Server {
         let started = tokio::time::Instant::now();
         let (verb, path) = (request.method().clone(), request.uri().path().to_owned());
         // The guard goes around everything that follows: one request's panic is its own 500.
-        let guarded = AssertUnwindSafe(self.guarded(identity, &audit_id, request)).catch_unwind().await;
+        let mut trail = Trail::default();
+        let guarded = AssertUnwindSafe(self.guarded(identity, &audit_id, request, &mut trail)).catch_unwind().await;
+        let mut panicked = None;
         let mut response = match guarded {
             Ok(Ok(response)) => response,
             Ok(Err(status)) => error::response(&status, &accepted),
             Err(_) => {
                 tracing::error!(%audit_id, %verb, path, "a handler panicked");
                 let text = "This request caused apiserver to panic. Look in the logs for details.";
-                error::response(&Status::failure(500, "InternalError", text), &accepted)
+                let status = Status::failure(500, "InternalError", text);
+                let response = error::response(&status, &accepted);
+                panicked = Some(status);
+                response
             }
+        };
+        // How the request was classified stands on every answer, refusals included.
+        response.headers_mut().extend(std::mem::take(&mut trail.marks));
+        // The audit sees the answer last, with the status that everything before agreed upon.
+        response = match (trail.record, panicked) {
+            (None, _) => response,
+            (Some(mut record), Some(status)) => {
+                record.panicked(&status);
+                response
+            }
+            (Some(record), None) => record.answered(response).await,
         };
         self.inner.metrics.count(&verb, response.status(), started.elapsed());
         tracing::debug!(%audit_id, %verb, path, code = response.status().as_u16(), elapsed = ?started.elapsed(), "answered");
@@ -74,6 +91,7 @@ impl Server {
         identity: &Identity,
         audit_id: &str,
         mut request: Request<Body>,
+        trail: &mut Trail,
     ) -> Result<Response<Body>, Status> {
         // What the request means must be known before anybody decides anything about it.
         let query = Query::parse(request.uri().query().unwrap_or_default());
@@ -83,12 +101,29 @@ impl Server {
         let deadline = self.deadline(&info, &query)?;
         let work = async {
             // Warnings collect in the context that is made with the user and leave with the answer.
-            let user = self.authenticate(identity, &mut request).await?;
+            let user = self.authenticate(identity, &mut request, audit_id, &info).await?;
+            // The record begins with the user who came, whomever it then acts as.
+            let (parts, body) = request.into_parts();
+            if let Some(audit) = &self.inner.guards.audit {
+                let (attributes, peer) = (guards::attributes(&user, &info), guards::address(identity));
+                trail.record = audit.begin(audit_id, &attributes, &parts, peer, info.is_long_running());
+            }
+            let mut request = Request::from_parts(parts, body);
             // An impersonation is authorized as the caller; from here on only the impersonated counts.
-            let user = self.impersonate(user, &mut request).await?;
+            let user = self.impersonate(user, &mut request, &info, trail).await?;
+            // Flow control goes by whom a request acts as, and comes before anything that costs.
+            let turn = match &self.inner.guards.flow {
+                Some(flow) => flow.admit(&user, &info, &query, deadline, self.inner.deadline).await,
+                None => None,
+            };
+            if let Some(refused) = turn.as_ref().and_then(|turn| trail.classified(turn)) {
+                return Ok(refused);
+            }
+            let pass = turn.and_then(|turn| turn.outcome.ok());
             let cx = RequestCx::new((*user).clone(), audit_id);
             // Authorization sees the request before its body is read.
-            self.authorize(&cx, &info).await?;
+            self.authorize(&cx, &info, trail).await?;
+            let request = trail.observe(request).await?;
             let answered = if info.is_resource {
                 let group_version = apimachinery::GroupVersion::new(&*info.group, &*info.version);
                 if self.inner.api.registry.snapshot().serves(&group_version) {
@@ -99,6 +134,9 @@ impl Server {
             } else {
                 fixed::serve(self, &info, request).await
             };
+            // Seats are given back when the answer is made; a watch stays counted.
+            let watch = pass.and_then(crate::flowcontrol::Pass::answered);
+            let answered = answered.map(|response| guards::counted(response, watch));
             // Refusals carry the warnings too.
             let warnings = cx.take_warnings();
             match answered {
@@ -139,7 +177,13 @@ impl Server {
         Ok(Some(asked.min(self.inner.deadline)))
     }
 
-    async fn authenticate(&self, identity: &Identity, request: &mut Request<Body>) -> Result<Arc<UserInfo>, Status> {
+    async fn authenticate(
+        &self,
+        identity: &Identity,
+        request: &mut Request<Body>,
+        audit_id: &str,
+        info: &RequestInfo,
+    ) -> Result<Arc<UserInfo>, Status> {
         let peer = match identity {
             Identity::Known(user) => return Ok(user.clone()),
             Identity::Unknown(peer) => peer,
@@ -150,39 +194,49 @@ impl Server {
                 request.headers_mut().remove(http::header::AUTHORIZATION);
                 Ok(Arc::new(user))
             }
-            Outcome::Failed(why) => {
-                tracing::debug!(why, "authentication failed");
+            outcome => {
+                if let Outcome::Failed(why) = outcome {
+                    tracing::debug!(why, "authentication failed");
+                }
+                if let Some(audit) = &self.inner.guards.audit {
+                    let (parts, body) = std::mem::take(request).into_parts();
+                    audit.refused(audit_id, &guards::attributes(&Arc::default(), info), &parts, peer.address);
+                    *request = Request::from_parts(parts, body);
+                }
                 Err(Status::unauthorized())
             }
-            Outcome::NotRequested => Err(Status::unauthorized()),
         }
     }
 
-    async fn impersonate(&self, user: Arc<UserInfo>, request: &mut Request<Body>) -> Result<Arc<UserInfo>, Status> {
-        let acting = impersonation::impersonate(&user, request.headers(), &*self.inner.authorizer).await?;
-        match acting {
-            Some(other) => {
-                impersonation::strip(request.headers_mut());
-                Ok(Arc::new(other))
+    async fn impersonate(
+        &self,
+        user: Arc<UserInfo>,
+        request: &mut Request<Body>,
+        info: &RequestInfo,
+        trail: &mut Trail,
+    ) -> Result<Arc<UserInfo>, Status> {
+        let attributes = guards::attributes(&user, info);
+        let acting = impersonation::impersonate(&attributes, request.headers(), &*self.inner.authorizer).await?;
+        let Some(acting) = acting else { return Ok(user) };
+        impersonation::strip(request.headers_mut());
+        if let Some(record) = &mut trail.record {
+            record.impersonates(&acting.user, &acting.constraint);
+        }
+        Ok(Arc::new(acting.user))
+    }
+
+    async fn authorize(&self, cx: &RequestCx, info: &RequestInfo, trail: &mut Trail) -> Result<(), Status> {
+        let attributes = guards::attributes(&cx.user, info);
+        let decision = match &mut trail.record {
+            // Only an audit wants to know why.
+            Some(record) => {
+                let (decision, why) = self.inner.authorizer.explain(&attributes).await;
+                record.authorized(&decision, &why);
+                decision
             }
-            None => Ok(user),
-        }
-    }
-
-    async fn authorize(&self, cx: &RequestCx, info: &RequestInfo) -> Result<(), Status> {
-        let attributes = Attributes {
-            user: cx.user.clone(),
-            verb: info.verb.clone(),
-            namespace: info.namespace.clone(),
-            group: info.group.clone(),
-            version: info.version.clone(),
-            resource: info.resource.clone(),
-            subresource: info.subresource.clone(),
-            name: info.name.clone(),
-            is_resource: info.is_resource,
-            path: info.path.clone(),
+            None => self.inner.authorizer.authorize(&attributes).await,
         };
-        match self.inner.authorizer.authorize(&attributes).await {
+        match decision {
             Decision::Allow => Ok(()),
             Decision::Deny(why) | Decision::NoOpinion(why) => Err(forbidden(&attributes, &why)),
         }

@@ -134,6 +134,9 @@ impl Metrics {
         let _ = writeln!(out, "# TYPE apiserver_request_duration_seconds summary");
         let _ = writeln!(out, "apiserver_request_duration_seconds_sum {}", read(&self.microseconds) as f64 / 1e6);
         let _ = writeln!(out, "apiserver_request_duration_seconds_count {total}");
+        if let Some(flow) = &server.inner.guards.flow {
+            flow.metrics(&mut out);
+        }
         let _ = writeln!(out, "# TYPE apiserver_storage_revision gauge");
         let _ = writeln!(out, "apiserver_storage_revision {}", server.cache().applied());
         let _ = writeln!(out, "# TYPE apiserver_storage_objects gauge");
