@@ -103,7 +103,7 @@ impl Args {
         parts.spawn(shared.clone().controllers(ca_bundle, health.controllers.clone()));
         parts.spawn(shared.clone().scheduler(health.scheduler.clone()));
         parts.spawn(shared.clone().dns(health.dns.clone()));
-        parts.spawn(shared.clone().syncer(syncer_config, host.clone(), releases));
+        parts.spawn(shared.clone().syncer(syncer_config, host.clone(), releases, health.syncer.clone()));
         parts.spawn(report::run(shared.clone(), host, health));
         let served = server.serve(listener, tls, async {
             tokio::select! {
@@ -182,7 +182,7 @@ impl Shared {
         }
     }
 
-    async fn syncer(self, config: syncer::Config, host: Host, releases: syncer::Releases) {
+    async fn syncer(self, config: syncer::Config, host: Host, releases: syncer::Releases, health: Arc<AtomicBool>) {
         let deps = syncer::Deps {
             virt: client(&self.server, loopback()),
             virt_informers: self.informers,
@@ -190,6 +190,7 @@ impl Shared {
             host_informers: host.informers(),
             clock: self.clock,
             releases: Some(releases),
+            health,
             cancel: self.stop,
         };
         syncer::run(config, deps).await;

@@ -1,7 +1,8 @@
 //! A [`Source`] over HTTP: list, then watch with bookmarks, resume where the watch ended, list again after 410.
 //!
-//! The rules are those of client-go's reflector: the first list may come from the server's cache (`resourceVersion=0`),
-//! a list after a gap may not (so that time never goes back), failures back off from 800 ms to 30 s.
+//! The rules are those of client-go's reflector, failures back off from 800 ms to 30 s. One rule is stricter: no list
+//! may be older than what the server knows (client-go takes its first from the server's cache, `resourceVersion=0`), so
+//! that a program that starts again is not shown a past before what it has done already.
 
 use crate::{Change, Raw, Source};
 use apimachinery::GroupVersionResource;
@@ -19,8 +20,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(30));
-/// How long the server is asked to keep one watch; a silent connection is given up a little later.
+/// How long the server is asked to keep one watch.
 const WATCH: Duration = Duration::from_secs(330);
+/// A silent watch is given up a little after its time. A server that sends bookmarks does so every minute: from the first
+/// on, silence means that the connection is lost.
+const SILENCE: Duration = Duration::from_secs(360);
+const BOOKMARKED_SILENCE: Duration = Duration::from_secs(150);
+/// How long the server may take to begin an answer, or to give a page of a list; its own limit for a request is a minute.
+const ANSWER: Duration = Duration::from_secs(70);
 const PAGE: usize = 500;
 
 /// Which part of a resource is followed.
@@ -64,7 +71,7 @@ impl Source for HttpSource {
             client: self.client.clone(),
             resource: resource.clone(),
             scope,
-            state: State::List { from_cache: true },
+            state: State::List,
             backoff: BACKOFF.0,
         };
         stream::unfold(reflector, |mut reflector| async {
@@ -79,9 +86,7 @@ type Lines = Pin<Box<dyn AsyncBufRead + Send>>;
 
 enum State {
     /// Nothing is known, or what was known is too old to go on from.
-    List {
-        from_cache: bool,
-    },
+    List,
     /// The next watch starts after this resource version.
     Resume(String),
     Watching {
@@ -89,6 +94,8 @@ enum State {
         lines: Lines,
         since: Instant,
         idle: bool,
+        /// How long nothing may be heard.
+        patience: Duration,
     },
 }
 
@@ -127,6 +134,11 @@ impl FollowError {
     }
 }
 
+/// An answer within its time.
+async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, FollowError> {
+    Ok(timeout(ANSWER, request).await.map_err(|_| FollowError::Silent(ANSWER))??)
+}
+
 impl Reflector {
     /// The next change, however long and over however many connections it takes.
     async fn next(&mut self) -> Change {
@@ -140,7 +152,7 @@ impl Reflector {
                 Err(error) => {
                     if error.is_expired() {
                         tracing::debug!(resource = %self.resource, "watch expired, listing again");
-                        self.state = State::List { from_cache: false };
+                        self.state = State::List;
                     } else {
                         tracing::warn!(resource = %self.resource, %error, retry_in = ?self.backoff, "cannot follow");
                         if let State::Watching { after, .. } = &self.state {
@@ -156,9 +168,8 @@ impl Reflector {
 
     async fn step(&mut self) -> Result<Option<Change>, FollowError> {
         match &mut self.state {
-            State::List { from_cache } => {
-                let from_cache = *from_cache;
-                let (objects, revision) = self.list(from_cache).await?;
+            State::List => {
+                let (objects, revision) = self.list().await?;
                 self.state = State::Resume(revision);
                 Ok(Some(Change::Replaced(objects)))
             }
@@ -168,15 +179,15 @@ impl Reflector {
                     "watch=true&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={after}",
                     WATCH.as_secs()
                 );
-                let lines = self.client.request_stream(self.request(&query)?).await?;
-                self.state = State::Watching { after, lines: Box::pin(lines), since: Instant::now(), idle: true };
+                let lines = answered(self.client.request_stream(self.request(&query)?)).await?;
+                let lines = Box::pin(lines);
+                self.state = State::Watching { after, lines, since: Instant::now(), idle: true, patience: SILENCE };
                 Ok(None)
             }
-            State::Watching { after, lines, since, idle } => {
+            State::Watching { after, lines, since, idle, patience } => {
                 let mut line = Vec::new();
-                let patience = WATCH + Duration::from_secs(30);
-                let read = timeout(patience, lines.read_until(b'\n', &mut line)).await;
-                if read.map_err(|_| FollowError::Silent(patience))?? == 0 {
+                let read = timeout(*patience, lines.read_until(b'\n', &mut line)).await;
+                if read.map_err(|_| FollowError::Silent(*patience))?? == 0 {
                     // A server that ends its watches at once must not be asked in a loop.
                     let hurried = *idle && since.elapsed() < Duration::from_secs(1);
                     self.state = State::Resume(after.clone());
@@ -188,26 +199,27 @@ impl Reflector {
                 *idle = false;
                 let event: WatchEvent<'_> = serde_json::from_slice(&line)?;
                 let change = event.into_change()?;
-                if let Some((revision, _)) = &change {
+                if let Some((revision, told)) = &change {
                     *after = revision.clone();
+                    if told.is_none() {
+                        *patience = BOOKMARKED_SILENCE;
+                    }
                 }
                 Ok(change.and_then(|(_, change)| change))
             }
         }
     }
 
-    async fn list(&mut self, from_cache: bool) -> Result<(Vec<Raw>, String), FollowError> {
+    async fn list(&mut self) -> Result<(Vec<Raw>, String), FollowError> {
         let mut objects = Vec::new();
         let mut next = String::new();
         loop {
-            let query = if from_cache {
-                "resourceVersion=0".to_owned()
-            } else if next.is_empty() {
+            let query = if next.is_empty() {
                 format!("limit={PAGE}")
             } else {
                 format!("limit={PAGE}&continue={}", utf8_percent_encode(&next, NON_ALPHANUMERIC))
             };
-            let text = self.client.request_text(self.request(&query)?).await?;
+            let text = answered(self.client.request_text(self.request(&query)?)).await?;
             let list: ListAnswer<'_> = serde_json::from_str(&text)?;
             let kind = list.kind.strip_suffix("List").unwrap_or(&list.kind);
             for item in list.items.unwrap_or_default() {

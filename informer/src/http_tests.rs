@@ -1,8 +1,12 @@
 //! The source against a scripted server, on a paused clock.
 
 use super::*;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use kube::client::Body;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Script = Vec<(&'static str, u16, &'static str)>;
 
@@ -61,7 +65,7 @@ async fn it_lists_watches_and_resumes_after_a_bookmark() {
     assert_eq!(
         asked,
         [
-            "/api/v1/pods?resourceVersion=0",
+            "/api/v1/pods?limit=500",
             "/api/v1/pods?watch=true&allowWatchBookmarks=true&timeoutSeconds=330&resourceVersion=5",
             "/api/v1/pods?watch=true&allowWatchBookmarks=true&timeoutSeconds=330&resourceVersion=20",
         ]
@@ -69,7 +73,7 @@ async fn it_lists_watches_and_resumes_after_a_bookmark() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_watch_lists_again_in_pages_and_not_from_the_cache() {
+async fn an_expired_watch_lists_again_in_pages() {
     let gone = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
     let first = r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9","continue":"x=/"},"items":[{"metadata":{"name":"a","resourceVersion":"3"}}]}"#;
     let second = r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[{"metadata":{"name":"b","resourceVersion":"4"}}]}"#;
@@ -98,6 +102,43 @@ async fn failures_back_off_and_keep_the_place() {
     assert_eq!(begin.elapsed().as_millis(), 800 + 800 + 1600);
 }
 
+type Answer = http::Response<UnsyncBoxBody<Bytes, std::io::Error>>;
+
+/// An answer that says this and ends, or falls silent for ever: a connection that was lost without a word.
+fn answer(said: &'static str, ends: bool) -> Answer {
+    let said = stream::iter([Ok(Frame::data(Bytes::from_static(said.as_bytes())))]);
+    let said = if ends { said.boxed() } else { said.chain(stream::pending()).boxed() };
+    http::Response::new(UnsyncBoxBody::new(StreamBody::new(said)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_connections_are_given_up() {
+    const EVENT: &str = r#"{"type":"ADDED","object":{"metadata":{"name":"b","namespace":"n","resourceVersion":"7"}}}"#;
+    const BOOKMARK: &str = "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"6\"}}}\n";
+    // What the first watch says before it falls silent, and when the change comes over the next.
+    let cases = [("", SILENCE), (BOOKMARK, BOOKMARKED_SILENCE)];
+    for (said, silence) in cases {
+        let count = Arc::new(AtomicUsize::new(0));
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            // The first list is never answered.
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                Ok::<_, std::convert::Infallible>(match number {
+                    0 => std::future::pending().await,
+                    1 => answer(LIST, true),
+                    2 => answer(said, false),
+                    _ => answer(EVENT, true),
+                })
+            }
+        });
+        let begin = Instant::now();
+        let source = HttpSource::new(Client::new(service, "default"));
+        let told: Vec<String> = source.follow(&pods()).take(2).map(|change| say(&change)).collect().await;
+        assert_eq!(told, ["= n/a@3", "+ n/b@7"]);
+        assert_eq!(begin.elapsed(), ANSWER + BACKOFF.0 + silence + BACKOFF.0, "{said}");
+    }
+}
+
 #[test]
 fn list_items_get_their_type() {
     let typed = |item: &str| String::from_utf8(with_type(item, "v1", "Pod").unwrap().to_vec()).unwrap();
@@ -112,5 +153,5 @@ async fn a_scope_narrows_the_requests() {
     let scope = Scope { namespace: Some("t".into()), label_selector: Some("a=b,c".into()), field_selector: None };
     let source = HttpSource::new(client).scope_for(pods(), scope);
     let _first = source.follow(&pods()).next().await;
-    assert_eq!(*asked.lock().unwrap(), ["/api/v1/namespaces/t/pods?resourceVersion=0&labelSelector=a%3Db%2Cc"]);
+    assert_eq!(*asked.lock().unwrap(), ["/api/v1/namespaces/t/pods?limit=500&labelSelector=a%3Db%2Cc"]);
 }

@@ -4,7 +4,7 @@
 //! soon as the tenant's scheduler has chosen. Claims on the tenant's own volumes and classes stay in the tenant.
 
 use crate::kind::Kind;
-use crate::step::Step;
+use crate::step::{Plan, Step};
 use crate::{Config, Decision, difference, marks};
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus, TypedLocalObjectReference,
@@ -14,6 +14,8 @@ use serde_json::json;
 /// Annotations by which the tenant's own binder and the host's talk to themselves.
 const BINDERS: [&str; 3] =
     ["pv.kubernetes.io/", "volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
+
+const LOST: &str = "Lost";
 
 /// What a claim's translation depends on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +54,30 @@ fn renamed(config: &Config, namespace: &str, source: TypedLocalObjectReference) 
     let is_claim = source.kind == "PersistentVolumeClaim" && source.api_group.is_none();
     let name = if is_claim { crate::names::host_name(&source.name, namespace, &config.tenant) } else { source.name };
     TypedLocalObjectReference { name, ..source }
+}
+
+/// Whether the host has given the claim a volume at some time.
+pub(crate) fn was_bound(virt: &PersistentVolumeClaim) -> bool {
+    matches!(phase(virt), "Bound" | LOST)
+}
+
+fn phase(virt: &PersistentVolumeClaim) -> &str {
+    virt.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+/// A claim whose copy went together with its volume. A new copy would get a new volume, and pods would find it empty
+/// without a word; upstream's binder calls such a claim lost (`syncBoundClaim`) and leaves it to its owner.
+pub(crate) fn lost(virt: &PersistentVolumeClaim) -> Plan {
+    let step = Step::VirtPatch {
+        kind: Kind::PersistentVolumeClaim,
+        namespace: virt.metadata.namespace.clone().unwrap_or_default(),
+        name: virt.metadata.name.clone().unwrap_or_default(),
+        subresource: "status",
+        patch: json!({"metadata": {"uid": virt.metadata.uid}, "status": {"phase": LOST}}),
+    };
+    let steps = if phase(virt) == LOST { Vec::new() } else { vec![step] };
+    let warning = "The bound claim has lost its volume. Any data on the volume is lost!";
+    Plan { steps, ..Plan::warn(warning) }
 }
 
 /// The writes that show the tenant what the host decided: the volume first, then the status.
@@ -119,6 +145,19 @@ mod tests {
         assert!(!annotations.keys().any(|key| key.starts_with("pv.") || key.ends_with("provisioner")));
         assert!(matches!(to_host(&config, &virt, Inputs { own_volume: true, ..HOST }), Decision::Skip(_)));
         assert!(matches!(to_host(&config, &virt, Inputs::default()), Decision::Skip(_)));
+    }
+
+    #[test]
+    fn a_claim_without_its_volume_is_lost_once() {
+        let cases = [("Pending", false, 0), ("Bound", true, 1), ("Lost", true, 0)];
+        for (phase, bound, steps) in cases {
+            let virt = claim(json!({"metadata": {"name": "d", "namespace": "ns"}, "status": {"phase": phase}}));
+            assert_eq!(was_bound(&virt), bound, "{phase}");
+            if bound {
+                assert_eq!(lost(&virt).steps.len(), steps, "{phase}");
+            }
+        }
+        assert!(!was_bound(&claim(json!({"metadata": {"name": "d"}}))));
     }
 
     #[test]

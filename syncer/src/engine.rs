@@ -5,6 +5,8 @@
 //! pods use what (rebuilt at start) and the last state of host pods that have just gone.
 
 mod events;
+#[cfg(test)]
+mod fake;
 mod feed;
 mod heartbeat;
 mod observe;
@@ -12,6 +14,8 @@ mod perform;
 mod queue;
 pub(crate) mod remote;
 mod stores;
+#[cfg(test)]
+mod tests;
 
 use crate::kind::Kind;
 use crate::references::{ObjectKey, References};
@@ -25,6 +29,7 @@ use perform::Performer;
 use queue::Queue;
 use remote::Remote;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use stores::Stores;
 use tokio::task::JoinSet;
@@ -42,6 +47,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// What [`crate::HostServices`] gives back when a Service was not committed after all.
     pub releases: Option<Releases>,
+    /// Raised once both sides are in view: from then on the host follows the tenant.
+    pub health: Arc<AtomicBool>,
     pub cancel: CancellationToken,
 }
 
@@ -69,7 +76,8 @@ struct Engine {
     clock: Arc<dyn Clock>,
 }
 
-/// Keeps the tenant and the host in step until cancelled.
+/// Keeps the tenant and the host in step until cancelled, or until a part of it ends, which none should: the caller then
+/// starts the process again rather than go on with less.
 pub async fn run(config: Config, deps: Deps) {
     let stores = Arc::new(Stores::new(&config, &deps.virt_informers, &deps.host_informers));
     let performer = Performer {
@@ -93,13 +101,18 @@ pub async fn run(config: Config, deps: Deps) {
         () = cancel.cancelled() => return,
     }
     tracing::info!(tenant = %engine.config.tenant, "both sides are in view");
+    feed::learn(&engine);
+    deps.health.store(true, Ordering::Release);
     let mut tasks = JoinSet::new();
     feed::start(&engine, &mut tasks, deps.releases);
     tasks.spawn(heartbeat::beat(engine.clone()));
     for _ in 0..engine.config.limits.workers.max(1) {
         tasks.spawn(work(engine.clone()));
     }
-    cancel.cancelled().await;
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        Some(ended) = tasks.join_next() => tracing::error!(?ended, "a part of the syncer ended"),
+    }
     tasks.shutdown().await;
 }
 
@@ -113,6 +126,7 @@ async fn work(engine: Arc<Engine>) {
 impl Engine {
     /// Looks at one key and does what is to be done. The plan is made and the caches are read without waiting.
     async fn look(&self, task: &Task) {
+        let last = self.last_of(task);
         let plan = {
             let observer = Observer {
                 config: &self.config,
@@ -128,9 +142,7 @@ impl Engine {
         }
         match self.performer.perform(plan.steps).await {
             Ok(()) => {
-                if let Task::Object(Kind::Pod, key) = task {
-                    self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-                }
+                self.forget_last(task, last.as_ref());
                 self.queue.done(task);
                 if let Some(again) = plan.again {
                     self.queue.add_after(task.clone(), again);
@@ -149,6 +161,21 @@ impl Engine {
                 }
                 self.queue.failed(task);
             }
+        }
+    }
+
+    /// The last state of the task's host pod, if that has just gone.
+    fn last_of(&self, task: &Task) -> Option<Arc<Pod>> {
+        let Task::Object(Kind::Pod, key) = task else { return None };
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Forgets a last state that has been told. One that came while the telling was under way stays for the next look.
+    fn forget_last(&self, task: &Task, told: Option<&Arc<Pod>>) {
+        let (Task::Object(Kind::Pod, key), Some(told)) = (task, told) else { return };
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone.get(key).is_some_and(|last| Arc::ptr_eq(last, told)) {
+            gone.remove(key);
         }
     }
 

@@ -22,6 +22,7 @@ pub(super) struct Parts {
     pub controllers: controllers::Health,
     pub scheduler: Arc<AtomicBool>,
     pub dns: Arc<AtomicBool>,
+    pub syncer: Arc<AtomicBool>,
 }
 
 pub(super) async fn run(shared: Shared, host: Host, parts: Parts) {
@@ -47,13 +48,19 @@ pub(super) async fn run(shared: Shared, host: Host, parts: Parts) {
 fn current(shared: &Shared, parts: &Parts, nodes: usize) -> Report {
     let starting = parts.controllers.report().into_iter().filter(|(_, report)| !report.running).map(|(name, _)| name);
     let starting = format!("still reading their caches: {}", starting.collect::<Vec<_>>().join(", "));
+    let syncing = parts.syncer.load(Ordering::Acquire);
+    let unsynced = if syncing {
+        "no host node is mirrored: is there one that matches spec.nodes.selector?"
+    } else {
+        "the syncer is still reading the host"
+    };
     let healthy = [
         (true, ""),
         (shared.server.health().is_ready(), "a check of /readyz fails"),
         (parts.controllers.all_running(), starting.as_str()),
         (parts.scheduler.load(Ordering::Acquire), "the scheduler is still reading its caches"),
         (parts.dns.load(Ordering::Acquire), "DNS is not answering yet"),
-        (nodes > 0, "no host node is mirrored: is there one that matches spec.nodes.selector?"),
+        (syncing && nodes > 0, unsynced),
     ];
     let components = COMPONENTS.iter().zip(healthy).map(|(name, (healthy, message))| {
         let message = if healthy { String::new() } else { message.to_owned() };

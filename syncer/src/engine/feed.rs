@@ -15,6 +15,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use tokio::task::JoinSet;
 
+/// Learns what the pods use before anything is decided: a copy that no pod is known to use yet is not for that unused, and
+/// taking it away at a restart would take it from a running pod.
+pub(super) fn learn(engine: &Engine) {
+    for pod in engine.stores.virt.pods.list() {
+        engine.virt_pod(&Event { old: None, new: Some(pod) });
+    }
+}
+
 /// Starts following everything. Subscriptions begin with what is there, so this is also the first look at each object.
 pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, releases: Option<Releases>) {
     let (virt, host) = (&engine.stores.virt, &engine.stores.host);

@@ -131,12 +131,7 @@ impl Observer<'_> {
     fn service_env(&self, namespace: &str) -> Plan {
         // Pods without links are all over the tenant, so what they share stays for good.
         let is_used = namespace.is_empty() || self.is_used(Kind::Service, namespace, SERVICE_ENV);
-        let exists = |name: &str| self.stores.host.config_maps.get(&self.config.host_namespace, name).is_some();
-        if exists(&service_env::host_name(self.config, namespace)) {
-            self.service_env_of(namespace, is_used)
-        } else {
-            Plan::nothing()
-        }
+        self.service_env_of(namespace, is_used)
     }
 
     fn service_env_of(&self, namespace: &str, is_used: bool) -> Plan {
@@ -238,12 +233,11 @@ impl Observer<'_> {
             self.stores.virt.volumes.get("", volume_name).is_some_and(|volume| !volume::is_mirror(&volume));
         let inputs =
             claim::Inputs { host_class: !own_class && self.stores.host.classes.get("", class).is_some(), own_volume };
-        let mut plan = converge(
-            self.config,
-            Kind::PersistentVolumeClaim,
-            &claim::to_host(self.config, &virt, inputs),
-            host.as_deref(),
-        );
+        let decision = claim::to_host(self.config, &virt, inputs);
+        if host.is_none() && matches!(decision, Decision::Sync(_)) && claim::was_bound(&virt) {
+            return claim::lost(&virt);
+        }
+        let mut plan = converge(self.config, Kind::PersistentVolumeClaim, &decision, host.as_deref());
         let recorded = |meta: &ObjectMeta| Some(marks::annotation(meta, marks::UID)) == virt.metadata.uid.as_deref();
         plan.steps
             .extend(host.filter(|host| recorded(host.metadata())).into_iter().flat_map(|host| claim::up(&virt, &host)));

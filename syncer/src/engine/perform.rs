@@ -1,5 +1,5 @@
 //! Performs steps. What a step asks for and finds done already (deleting what is gone, creating what is there) is no
-//! failure: the next look at both sides decides anew.
+//! failure. A conflict is one: what was planned for is not there any more, so the key comes again.
 
 use super::remote::{Content, Error, Remote};
 use super::stores::Stores;
@@ -42,8 +42,7 @@ impl Performer {
                 self.shown_on_host(kind, written, &[404]).await
             }
             Step::HostDelete { kind, name, uid, grace } => {
-                // A conflict means that another object has the name by now.
-                expected(self.host.delete(&self.host_path(kind, &name, ""), &uid, grace).await, &[404, 409])
+                expected(self.host.delete(&self.host_path(kind, &name, ""), &uid, grace).await, &[404])
             }
             Step::VirtCreate { kind, namespace, object } => {
                 let created = self.virt.create(&kind.path(&namespace, "", ""), &object).await;
@@ -55,7 +54,7 @@ impl Performer {
                 self.shown_in_tenant(kind, written, &[404]).await
             }
             Step::VirtDelete { kind, namespace, name, uid, grace } => {
-                expected(self.virt.delete(&kind.path(&namespace, &name, ""), &uid, grace).await, &[404, 409])
+                expected(self.virt.delete(&kind.path(&namespace, &name, ""), &uid, grace).await, &[404])
             }
             Step::Mint { namespace, service_account, pod, uid, tokens, secret } => {
                 let secret = self.mint(&namespace, &service_account, &pod, &uid, &tokens, secret).await?;

@@ -3,9 +3,15 @@
 use http::{Method, Request};
 use kube::Client;
 use serde_json::Value;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Under this name the host knows our fields.
 pub(crate) const MANAGER: &str = "coracle";
+
+/// How long an answer may take; upstream's webhooks may delay a write for 30 seconds. Without an end, one lost connection
+/// would keep its key from being looked at for ever.
+const PATIENCE: Duration = Duration::from_secs(35);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -13,6 +19,8 @@ pub(crate) enum Error {
     Request { method: Method, path: String, source: http::Error },
     #[error("{method} {path}")]
     Answer { method: Method, path: String, source: kube::Error },
+    #[error("{method} {path} was not answered for {PATIENCE:?}")]
+    Silent { method: Method, path: String },
 }
 
 impl Error {
@@ -20,7 +28,7 @@ impl Error {
     pub(crate) fn code(&self) -> u16 {
         match self {
             Self::Answer { source: kube::Error::Api(status), .. } => status.code,
-            Self::Answer { .. } | Self::Request { .. } => 0,
+            Self::Answer { .. } | Self::Request { .. } | Self::Silent { .. } => 0,
         }
     }
 
@@ -30,6 +38,7 @@ impl Error {
             Self::Answer { source: kube::Error::Api(status), .. } => status.message.clone(),
             Self::Answer { source, .. } => source.to_string(),
             Self::Request { source, .. } => source.to_string(),
+            Self::Silent { .. } => self.to_string(),
         }
     }
 }
@@ -103,6 +112,10 @@ impl Remote {
             .header(http::header::ACCEPT, "application/json")
             .body(body)
             .map_err(|source| Error::Request { method: method.clone(), path: path.to_owned(), source })?;
-        self.0.request(request).await.map_err(|source| Error::Answer { method, path: path.to_owned(), source })
+        let path = path.to_owned();
+        match timeout(PATIENCE, self.0.request(request)).await {
+            Ok(answer) => answer.map_err(|source| Error::Answer { method, path, source }),
+            Err(_) => Err(Error::Silent { method, path }),
+        }
     }
 }

@@ -86,7 +86,8 @@ fn without_copy(config: &Config, observed: &Observed, virt: &Pod, now: Timestamp
         .last
         .as_ref()
         .filter(|last| virt.metadata.uid.as_deref() == Some(marks::annotation(&last.metadata, marks::UID)));
-    if terminating || last.is_some() || status::has_run(virt) {
+    let finished = is_finished(virt);
+    if terminating || (!finished && (last.is_some() || status::has_run(virt))) {
         let waits_for_finalizers = terminating && virt.metadata.deletion_grace_period_seconds == Some(0);
         let uses = super::uses(config, virt);
         let up = last.and_then(|last| status::up(virt, last, &status::scrubber(config, virt, last, &uses)));
@@ -94,8 +95,8 @@ fn without_copy(config: &Config, observed: &Observed, virt: &Pod, now: Timestamp
         let tokens = observed.tokens.iter().map(|secret| delete_tokens(secret));
         return Plan::of(up.into_iter().chain(end).chain(tokens).collect());
     }
-    if is_finished(virt) {
-        return Plan::nothing();
+    if finished {
+        return Plan::of(observed.tokens.iter().map(|secret| delete_tokens(secret)).collect());
     }
     let host = match super::to_host(config, virt, &observed.inputs) {
         Decision::Sync(host) => host,
@@ -115,6 +116,8 @@ fn with_copy(config: &Config, observed: &Observed, virt: &Pod, host: &Pod, now: 
     match (&virt.metadata.deletion_timestamp, &host.metadata.deletion_timestamp) {
         (Some(_), None) => plan.steps.push(delete_host(host, Some(grace(virt)))),
         (Some(_), Some(_)) if grace(virt) < grace(host) => plan.steps.push(delete_host(host, Some(grace(virt)))),
+        // What a finished pod has to say is said; its record is the tenant's to delete.
+        (None, Some(_)) if is_finished(virt) => {}
         (None, Some(_)) => plan.steps.push(delete_virt(virt, grace(host))),
         (Some(_), Some(_)) => {}
         (None, None) if is_finished(host) => {}

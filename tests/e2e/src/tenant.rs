@@ -2,6 +2,7 @@
 
 use crate::cluster::Cluster;
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -28,8 +29,19 @@ impl Tenant {
         let host = Cluster::host()?;
         let namespace = format!("e2e-{name}-{}", std::process::id());
         host.kubectl(&format!("create namespace {namespace}"))?;
-        let program = coracle()?.display().to_string();
-        host.run(&program, &["create", name, "-n", &namespace, "--timeout", "180"])?;
+        match std::env::var("CORACLE_IMAGE") {
+            Ok(image) => {
+                let spec = format!(r#"{{"image": "{image}"}}"#);
+                let kind = r#""apiVersion": "coracle.dev/v1alpha1", "kind": "TenantCluster""#;
+                let object = format!(r#"{{{kind}, "metadata": {{"name": "{name}"}}, "spec": {spec}}}"#);
+                host.feed(&format!("create -n {namespace} -f -"), &object)?;
+                host.kubectl(&format!("wait -n {namespace} tc/{name} --for=condition=Ready --timeout=180s"))?;
+            }
+            Err(_) => {
+                let program = coracle()?.display().to_string();
+                host.run(&program, &["create", name, "-n", &namespace, "--timeout", "180"])?;
+            }
+        }
         Tenant::connect(host, namespace, name)
     }
 
@@ -56,8 +68,27 @@ impl Tenant {
     }
 
     /// The host's copies of the tenant's pods.
-    pub fn host_pods(&self) -> Result<Vec<serde_json::Value>> {
-        self.host.list(&format!("pods -n {} -l coracle.dev/tenant={}", self.namespace, self.name))
+    pub fn host_pods(&self) -> Result<Vec<Value>> {
+        self.host_copies("pods")
+    }
+
+    /// What the tenant has on the host of one kind. The control plane's own objects carry the tenant's label too, and
+    /// what the host derives from a copy inherits the copy's; the record in the annotations is on copies alone.
+    pub fn host_copies(&self, kind: &str) -> Result<Vec<Value>> {
+        let selector = format!("coracle.dev/tenant={},coracle.dev/namespace", self.name);
+        let mut found = self.host.list(&format!("{kind} -n {} -l {selector}", self.namespace))?;
+        found.retain(|object| object["metadata"]["annotations"]["coracle.dev/tenant"] == self.name.as_str());
+        Ok(found)
+    }
+
+    /// The host's copy of one object.
+    pub fn host_copy(&self, kind: &str, namespace: &str, name: &str) -> Result<Value> {
+        let is_wanted = |copy: &Value| {
+            let record = &copy["metadata"]["annotations"];
+            record["coracle.dev/namespace"] == namespace && record["coracle.dev/name"] == name
+        };
+        let found = self.host_copies(kind)?.into_iter().find(is_wanted);
+        found.with_context(|| format!("{kind} {namespace}/{name} has no copy on the host"))
     }
 
     /// Deletes the tenant and its host namespace, and waits for both.
