@@ -9,14 +9,14 @@ mod idle;
 
 use super::figure::{Figure, Report, Unit, median};
 use super::poll::first_ok;
-use super::process::{Process, Ticks, find};
+use super::process::{Process, Ticks};
 use super::upstream::{ControlPlane, PROGRAMS, free_ports, keys::Keys, program};
 use crate::host::{self, Cluster};
 use crate::shell::read;
 use crate::upstream::{self, Set};
 use crate::{image, launch, workspace};
 use anyhow::{Context, Result};
-use creation::{Creation, NAMESPACE, Tenants};
+use creation::{Creation, Tenants, process_of};
 use idle::Usage;
 use std::fs;
 use std::path::Path;
@@ -118,8 +118,7 @@ fn serve(folder: &Path) -> Result<Duration> {
 }
 
 fn idle_costs(tenant: &str, plane: &mut ControlPlane, ticks: Ticks) -> Result<(Usage, Vec<Usage>)> {
-    let arguments = ["tenant", &format!("--name={tenant}"), &format!("--namespace={NAMESPACE}")];
-    let pid = find(&arguments).context("the tenant's process is not on this machine: idle costs need a local host")?;
+    let pid = process_of(tenant)?;
     let (settle, idle) = (SETTLE.as_secs(), IDLE.as_secs());
     println!("idle: {settle} s to settle, then {idle} s");
     sleep(SETTLE);

@@ -34,7 +34,7 @@ pub struct Creation {
     pub pod: Duration,
     /// The same for such a pod on the host.
     pub host_pod: Duration,
-    /// Since the creation of the TenantCluster: [`STEPS`]. The process is only seen where its node is on this machine.
+    /// Since the creation of the TenantCluster: [`STEPS`], as far as they were seen.
     steps: [Option<Duration>; STEPS.len()],
 }
 
@@ -104,8 +104,7 @@ impl<'a> Tenants<'a> {
 
         self.host.until("Pod", &pod, Stage::Running, PATIENCE)?;
         let at = |stage| self.host.at("Pod", &pod, stage);
-        let process = find(&["tenant", &format!("--name={name}"), &format!("--namespace={NAMESPACE}")]);
-        let process = process.and_then(|pid| self.ticks.birth(pid).ok());
+        let process = Some(self.ticks.birth(process_of(name)?)?);
         let report = self.host.at("ConfigMap", &format!("{name}-status"), Stage::Exists);
         let steps = [at(Stage::Exists), at(Stage::Scheduled), process, report, at(Stage::Running), Some(ready)];
         let host_pod = self.host_pod(&format!("{POD}-{name}"))?;
@@ -211,6 +210,12 @@ impl Inside {
         }
         Ok(())
     }
+}
+
+/// The process of a running tenant.
+pub fn process_of(name: &str) -> Result<u32> {
+    let process = find(&["tenant", &format!("--name={name}"), &format!("--namespace={NAMESPACE}")]);
+    process.with_context(|| format!("the process of tenant {name} is not on this machine, and cannot be measured"))
 }
 
 fn tenants() -> String {
