@@ -9,7 +9,7 @@
 mod descriptions;
 
 use descriptions::{Added, Descriptions, Pack};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::{env, fs, path::Path};
 
@@ -40,7 +40,7 @@ fn main() {
     let mut tables = Tables::default();
     let source = descriptions::crate_folder();
     println!("cargo:rerun-if-changed={}", source.join("Cargo.toml").display());
-    let pack = describe(&packages, &descriptions::read_crate(&source), &added);
+    let pack = describe(&packages, &resources, &descriptions::read_crate(&source), &added);
     fs::write(Path::new(&out).join("descriptions.bin"), pack.deflate()).expect("write descriptions");
     let code = tables.types(packages);
     fs::write(Path::new(&out).join("types.rs"), code).expect("write types");
@@ -264,7 +264,7 @@ impl Tables {
                 ("list-type", "set") => flags |= 0x200,
                 ("list-type", "map") => flags |= 0x300,
                 ("map-type", "atomic") => flags |= 0x400,
-                ("map-type", "granular") => {}
+                ("map-type", "granular") => flags |= 0x800,
                 ("go", name) => go = self.string(name),
                 ("merge-key", key) => merge_key = self.string(key),
                 ("keys", names) => keys = self.string(names),
@@ -346,17 +346,15 @@ const SCALAR_MODELS: [&str; 8] = [
 ];
 
 /// One reference per type, one per member of each type in the order of `SORTED`, one per scalar model.
-fn describe(packages: &[PackageText], known: &Descriptions, added: &Added) -> Pack {
+fn describe(packages: &[PackageText], resources: &str, known: &Descriptions, added: &Added) -> Pack {
     let mut pack = Pack::default();
     let types: Vec<(&PackageText, TypeText)> =
         packages.iter().flat_map(|package| types_of(package).into_iter().map(move |t| (package, t))).collect();
     let ids: HashMap<String, usize> =
         types.iter().enumerate().map(|(id, (_, t))| (format!("{}.{}", t.package, t.name), id)).collect();
     // Only what is served without a flag is ever asked for.
-    let is_served = |t: &TypeText| {
-        let version = t.package.rsplit('.').next().unwrap_or_default();
-        !version.contains("alpha") && !version.contains("beta")
-    };
+    let bare: Vec<TypeText> = packages.iter().flat_map(types_of).collect();
+    let served = reachable(&bare, &ids, resources);
     let text = |package: &PackageText, t: &TypeText, member: &str| -> Option<String> {
         let model = format!("{}.{}", package.model, t.name);
         let own = added.members.get(&(format!("{}.{}", t.package, t.name), member.to_owned()));
@@ -366,17 +364,17 @@ fn describe(packages: &[PackageText], known: &Descriptions, added: &Added) -> Pa
             .or_else(|| if matches!(member, "kind" | "apiVersion") { inlined() } else { None })
             .cloned()
     };
-    for (package, t) in &types {
-        pack.push(text(package, t, "").filter(|_| is_served(t)).as_deref());
+    for (id, (package, t)) in types.iter().enumerate() {
+        pack.push(text(package, t, "").filter(|_| served.contains(&id)).as_deref());
     }
-    let bare: Vec<TypeText> = packages.iter().flat_map(types_of).collect();
     for (id, (package, t)) in types.iter().enumerate() {
         let mut flat = BTreeMap::new();
         flatten(&bare, &ids, &vec![0; bare.len()], id, &mut flat);
         for member in flat.keys() {
-            let mut whole = text(package, t, member).filter(|_| is_served(t));
+            let mut whole = text(package, t, member).filter(|_| served.contains(&id));
             if let Some(whole) = &mut whole
                 && let Some(field) = find(&bare, &ids, id, member)
+                && !field.shape.contains(['[', '{'])
                 && let Some(lines) = enum_lines(t, field, added)
             {
                 whole.push_str("\n\nPossible enum values:");
@@ -392,6 +390,29 @@ fn describe(packages: &[PackageText], known: &Descriptions, added: &Added) -> Pa
         pack.push(known.get(model).and_then(|texts| texts.get("")).map(String::as_str));
     }
     pack
+}
+
+/// The types of the kinds that are served, of their lists, of options and statuses, and all that their fields name.
+fn reachable(types: &[TypeText], ids: &HashMap<String, usize>, resources: &str) -> BTreeSet<usize> {
+    let kinds: BTreeSet<&str> = resources.split_whitespace().filter_map(|word| word.strip_prefix("kind=")).collect();
+    let is_root = |t: &TypeText| {
+        let mut kinds_of = t.attributes.iter().filter(|(name, _)| *name == "kind");
+        let is_served = |kind: &str| kinds.contains(kind) || kinds.contains(kind.strip_suffix("List").unwrap_or(kind));
+        matches!(t.package, "meta.v1" | "version")
+            || (t.package == "core.v1" && t.name.ends_with("Options"))
+            || kinds_of.any(|(_, kind)| is_served(kind))
+    };
+    let mut found = BTreeSet::new();
+    let mut open: Vec<usize> = (0..types.len()).filter(|id| is_root(&types[*id])).collect();
+    while let Some(id) = open.pop() {
+        if found.insert(id) {
+            let shapes = types[id].fields.iter().map(|field| field.shape);
+            let names =
+                shapes.map(|shape| shape.trim_start_matches("wrapped").trim_start_matches(['*', '[', ']', '{', '}']));
+            open.extend(names.filter_map(|name| ids.get(name)));
+        }
+    }
+    found
 }
 
 /// The field of a member, in the type itself or in an inlined one.

@@ -60,14 +60,14 @@ fn read_source(source: &str, out: &mut Descriptions) {
     for line in body.lines() {
         let indent = line.len() - line.trim_start().len();
         let line = line.trim();
-        if let Some(rest) = line.strip_prefix("\"description\": ") {
+        if indent == 16 && line.ends_with(['{', '(']) && line.starts_with('"') {
+            member = literal(line).unwrap_or_default();
+        } else if let Some(rest) = line.strip_prefix("\"description\": ") {
             // The type's own stands among its keywords, a member's among the member's.
             let key = if indent <= 12 { String::new() } else { member.clone() };
             texts.extend(literal(rest).map(|text| (key, text)));
         } else if let Some((_, rest)) = line.split_once(".insert(\"description\".into(), ") {
             texts.extend(literal(rest).map(|text| (member.clone(), text)));
-        } else if indent == 16 && line.starts_with('"') {
-            member = literal(line).unwrap_or_default();
         }
     }
 }

@@ -14,6 +14,11 @@ mod table;
 
 pub use table::TableSchema;
 
+/// A value as Go prints it (`map[a:1]`), for errors that show a patch.
+pub fn go_text(value: &Value) -> String {
+    go_text::go_text(value)
+}
+
 use serde_json::Value;
 
 /// A position in a schema. Handles are cheap to copy.

@@ -72,6 +72,8 @@ func compact(raw json.RawMessage) string {
 // readEnums finds the named string types marked "+enum" and their constants.
 func readEnums(packages []string) map[string]enum {
 	out := map[string]enum{}
+	// Every string constant by path of its package and name: some are made from those of another package.
+	constants := map[string]string{}
 	for _, path := range packages {
 		dir, err := exec.Command("go", "list", "-mod=mod", "-f", "{{.Dir}}", path).Output()
 		if err != nil {
@@ -88,9 +90,10 @@ func readEnums(packages []string) map[string]enum {
 			if err != nil {
 				fail("parse %s: %v", file, err)
 			}
+			source := sourceFile{path, set, parsed, constants}
 			for _, declaration := range parsed.Decls {
 				if general, ok := declaration.(*ast.GenDecl); ok {
-					scan(set, parsed, general, marked, values)
+					source.scan(general, marked, values)
 				}
 			}
 		}
@@ -104,7 +107,14 @@ func readEnums(packages []string) map[string]enum {
 	return out
 }
 
-func scan(set *token.FileSet, file *ast.File, declaration *ast.GenDecl, marked map[string]bool, values map[string]*enum) {
+type sourceFile struct {
+	path      string
+	set       *token.FileSet
+	file      *ast.File
+	constants map[string]string
+}
+
+func (s sourceFile) scan(declaration *ast.GenDecl, marked map[string]bool, values map[string]*enum) {
 	for _, spec := range declaration.Specs {
 		switch spec := spec.(type) {
 		case *ast.TypeSpec:
@@ -112,20 +122,61 @@ func scan(set *token.FileSet, file *ast.File, declaration *ast.GenDecl, marked m
 				marked[spec.Name.Name] = true
 			}
 		case *ast.ValueSpec:
-			named, ok := spec.Type.(*ast.Ident)
-			if declaration.Tok != token.CONST || !ok || len(spec.Values) != 1 {
+			if declaration.Tok != token.CONST || len(spec.Values) != 1 {
 				continue
 			}
-			if literal, ok := spec.Values[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
-				if value, err := strconv.Unquote(literal.Value); err == nil {
-					if values[named.Name] == nil {
-						values[named.Name] = &enum{}
-					}
-					values[named.Name].add(value, comment(set, file, spec))
-				}
+			named, value, ok := s.constant(spec)
+			if !ok {
+				continue
 			}
+			s.constants[s.path+"."+spec.Names[0].Name] = value
+			if values[named] == nil {
+				values[named] = &enum{}
+			}
+			values[named].add(value, comment(s.set, s.file, spec))
 		}
 	}
+}
+
+// constant is the type and the value of a string constant: X T = "v", X = T("v") or X = T(other.Y).
+func (s sourceFile) constant(spec *ast.ValueSpec) (named, value string, ok bool) {
+	expression := spec.Values[0]
+	if t, typed := spec.Type.(*ast.Ident); typed {
+		named = t.Name
+	} else if call, converted := expression.(*ast.CallExpr); converted && len(call.Args) == 1 {
+		t, plain := call.Fun.(*ast.Ident)
+		if !plain {
+			return "", "", false
+		}
+		named, expression = t.Name, call.Args[0]
+	}
+	switch expression := expression.(type) {
+	case *ast.BasicLit:
+		value, err := strconv.Unquote(expression.Value)
+		return named, value, err == nil && expression.Kind == token.STRING
+	case *ast.SelectorExpr:
+		owner, plain := expression.X.(*ast.Ident)
+		if !plain {
+			return "", "", false
+		}
+		value, known := s.constants[s.imported(owner.Name)+"."+expression.Sel.Name]
+		return named, value, known
+	}
+	return "", "", false
+}
+
+// imported is the path of the package that a file calls by that name.
+func (s sourceFile) imported(name string) string {
+	for _, spec := range s.file.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			continue
+		}
+		if (spec.Name != nil && spec.Name.Name == name) || (spec.Name == nil && path[strings.LastIndex(path, "/")+1:] == name) {
+			return path
+		}
+	}
+	return ""
 }
 
 func hasMarker(doc *ast.CommentGroup) bool {

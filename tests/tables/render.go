@@ -53,11 +53,29 @@ func (s *typeSet) render(published map[string]definition, enums map[string]enum)
 		}
 		fmt.Fprintf(&text, "package %s model=%s\n", shortPackage(path), prefix)
 		for _, t := range types {
-			s.renderType(&text, t, published[modelName(t)], enums)
+			s.renderType(&text, t, s.definitionOf(t, published), enums)
 		}
 		out[fileOf(path)] = text.String()
 	}
 	return out
+}
+
+// definitionOf is what is published about a type. Types that others inline are published as part of those.
+func (s *typeSet) definitionOf(t reflect.Type, published map[string]definition) definition {
+	if def, ok := published[modelName(t)]; ok {
+		return def
+	}
+	for _, name := range sortedKeys(s.types) {
+		outer := s.types[name]
+		for i := range outer.NumField() {
+			if f := outer.Field(i); f.Anonymous && f.Type == t && strings.Split(f.Tag.Get("json"), ",")[0] == "" {
+				if def := s.definitionOf(outer, published); def.Properties != nil {
+					return definition{Properties: def.Properties, Required: def.Required}
+				}
+			}
+		}
+	}
+	return definition{}
 }
 
 func (s *typeSet) renderType(text *strings.Builder, t reflect.Type, def definition, enums map[string]enum) {
@@ -234,7 +252,7 @@ func goName(t reflect.Type) string {
 }
 
 func enumKey(t reflect.Type) string {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
 	return key(t)

@@ -86,7 +86,10 @@ impl PatchSchema for TableSchema {
         let map = |atomic: bool| if atomic { MapKind::Atomic } else { MapKind::Granular };
         match shape {
             Shape::Scalar(scalar) => Atom { scalar: Some(scalar_kind(scalar)), ..Atom::default() },
-            Shape::Message(t) => Atom { map: Some(map(atomic_field || t.is_atomic())), ..Atom::default() },
+            Shape::Message(t) => {
+                let granular = field.is_some_and(Field::is_granular_map);
+                Atom { map: Some(map(atomic_field || t.is_atomic() && !granular)), ..Atom::default() }
+            }
             Shape::Map(_) => Atom { map: Some(map(atomic_field)), ..Atom::default() },
             Shape::List(_) | Shape::Wrapped(_) => Atom { list: Some(list_kind(field)), ..Atom::default() },
             Shape::Pointer(inner) => Self::normal(inner.get(), field).atom(),

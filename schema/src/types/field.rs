@@ -219,6 +219,11 @@ impl Field {
         self.flags & 0x400 != 0
     }
 
+    /// The field's map or object is merged member by member, even where its type says that it is one value.
+    pub fn is_granular_map(&self) -> bool {
+        self.flags & 0x800 != 0
+    }
+
     /// The declared default as JSON text. `{}`, `""`, `0` and `false` only say that the field is not a pointer.
     pub fn default_json(&self) -> Option<&'static str> {
         Some(string(self.default)).filter(|text| !text.is_empty())
