@@ -3,13 +3,17 @@
 pub mod bearer;
 pub mod bootstrap_token;
 pub mod chain;
+pub mod configuration;
 pub mod front_proxy;
 pub mod impersonation;
 pub mod issuer;
+pub mod jwk;
 pub mod jwt;
+pub mod oidc;
 pub mod service_account;
 pub mod static_tokens;
 pub mod user;
+pub mod webhook;
 pub mod x509;
 
 use crate::request::UserInfo;

@@ -1,12 +1,16 @@
 //! What the caller may do.
 
+pub mod always;
+pub mod configuration;
 pub mod coverage;
 pub mod node;
 pub mod pod_references;
 pub mod policy;
 pub mod rbac;
 pub mod rule;
+pub mod selectors;
 pub mod union;
+pub mod webhook;
 
 use crate::request::UserInfo;
 use apimachinery::{GroupResource, Status};
@@ -27,6 +31,8 @@ pub struct Attributes {
     /// False for `/healthz` and its like; then only `path` and `verb` count.
     pub is_resource: bool,
     pub path: String,
+    /// What of a resource is asked for; everything when there are none.
+    pub selectors: selectors::Selectors,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! A key verifies with its own algorithm only; what the token's header claims is compared, never obeyed.
 
+use super::jwk::KeySet;
 use crate::pki::{self, PrivateKey, PublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -49,6 +50,11 @@ impl<'a> Unverified<'a> {
             signing_input,
             signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
         })
+    }
+
+    /// The same for the keys of another issuer.
+    pub fn is_signed_by_one_of(&self, keys: &KeySet) -> bool {
+        keys.verifies(&self.algorithm, self.key_id.as_deref(), self.signing_input.as_bytes(), &self.signature)
     }
 
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {

@@ -80,15 +80,34 @@ impl NodeAuthorizer {
             ("resource.k8s.io", "resourceslices") => {
                 only(main, "cannot authorize ResourceSlice subresources")?;
                 match verb {
-                    // What is created, and which slices a selector names, is admission's and the list's to see.
-                    "create" | "list" | "watch" | "deletecollection" => Ok(()),
+                    // What is created is admission's to see.
+                    "create" => Ok(()),
+                    "list" | "watch" | "deletecollection" => only(
+                        a.selectors.requires("spec.nodeName", node),
+                        "can only list/watch/deletecollection resourceslices with nodeName field selector",
+                    ),
                     _ => self.related(node, a).await,
+                }
+            }
+            ("certificates.k8s.io", "podcertificaterequests") => {
+                only(main, "nodes may not access the status subresource of PodCertificateRequests")?;
+                match verb {
+                    // As above, admission's.
+                    "create" => Ok(()),
+                    "get" => self.related(node, a).await,
+                    "list" | "watch" => only(
+                        a.selectors.requires("spec.nodeName", node),
+                        "can only list/watch podcertificaterequests with nodeName field selector",
+                    ),
+                    verb => Err(format!("nodes may not {verb} podcertificaterequests")),
                 }
             }
             ("", "nodes") => judge_node(node, a),
             ("", "pods") => match (a.subresource.as_str(), verb) {
-                // A list of all pods is narrowed by its field selector, which is not part of the question here.
-                ("", "list" | "watch") if a.name.is_empty() => Ok(()),
+                ("", "list" | "watch") if a.selectors.requires("spec.nodeName", node) => Ok(()),
+                ("", "list" | "watch") if a.name.is_empty() => {
+                    Err("can only list/watch pods with spec.nodeName field selector".into())
+                }
                 ("", "get" | "list" | "watch") => self.related(node, a).await,
                 ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => Ok(()),
                 _ => Err(String::new()),
@@ -112,6 +131,10 @@ impl NodeAuthorizer {
             "pods" => {
                 let pod = self.backend.object(&resource, &a.namespace, &a.name).await?;
                 return Ok(pod.is_some_and(|p| named(&p, &["spec", "nodeName"]).as_deref() == Some(node)));
+            }
+            "podcertificaterequests" => {
+                let request = self.backend.object(&resource, &a.namespace, &a.name).await?;
+                return Ok(request.is_some_and(|r| named(&r, &["spec", "nodeName"]).as_deref() == Some(node)));
             }
             "volumeattachments" | "resourceslices" => {
                 let object = self.backend.object(&resource, "", &a.name).await?;
@@ -208,6 +231,7 @@ impl Authorizer for NodeAuthorizer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::selectors::Selectors;
     use super::*;
     use crate::fixture::Fixture;
     use crate::request::UserInfo;
@@ -274,6 +298,41 @@ mod tests {
                 ..Attributes::default()
             };
             assert_eq!(authorizer.authorize(&attributes).await == Decision::Allow, wanted, "{question}");
+        }
+    }
+
+    // Upstream's cases: node_authorizer_test.go, the selectors of pods, slices and certificate requests.
+    #[tokio::test]
+    async fn many_are_read_only_through_a_selector_of_the_own_node() {
+        let authorizer = NodeAuthorizer::new(Fixture::default().backend(), Vec::new());
+        let user =
+            UserInfo { name: "system:node:one".into(), groups: vec!["system:nodes".into()], ..UserInfo::default() };
+        let user = Arc::new(user);
+        for (group, resource) in
+            [("", "pods"), ("resource.k8s.io", "resourceslices"), ("certificates.k8s.io", "podcertificaterequests")]
+        {
+            for (selector, wanted) in [
+                ("spec.nodeName=one", true),
+                ("spec.nodeName=one,status.phase=Running", true),
+                ("spec.nodeName==one", true),
+                ("spec.nodeName!=one", false),
+                ("spec.nodeName=two", false),
+                ("metadata.namespace=one", false),
+                ("", false),
+                ("&", false),
+            ] {
+                let attributes = Attributes {
+                    user: user.clone(),
+                    verb: "list".into(),
+                    group: group.into(),
+                    resource: resource.into(),
+                    is_resource: true,
+                    selectors: Selectors::of_request(selector, ""),
+                    ..Attributes::default()
+                };
+                let decision = authorizer.authorize(&attributes).await;
+                assert_eq!(decision == Decision::Allow, wanted, "{resource} {selector} {decision:?}");
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{invalid, text, texts};
 use crate::authz::rbac::Rbac;
+use crate::authz::selectors::Selectors;
 use crate::authz::{Attributes, Authorizer, Decision};
 use crate::request::{RequestCx, UserInfo};
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -156,6 +157,10 @@ async fn answer(
     if !reason.is_empty() {
         status["reason"] = json!(reason);
     }
+    let unread = selectors(&review).1;
+    if !unread.is_empty() {
+        status["evaluationError"] = json!(unread.join(", "));
+    }
     review.set_at(&["status"], status);
     Ok(review)
 }
@@ -188,7 +193,13 @@ fn attributes(review: &Object, user: Arc<UserInfo>) -> Attributes {
         name: field("name"),
         is_resource: true,
         path: String::new(),
+        selectors: selectors(review).0,
     }
+}
+
+/// The selectors of a review, and what of them could not be read.
+fn selectors(review: &Object) -> (Selectors, Vec<String>) {
+    review.at(&["spec", "resourceAttributes"]).map(Selectors::of_review).unwrap_or_default()
 }
 
 #[cfg(test)]

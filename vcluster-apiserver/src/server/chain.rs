@@ -189,7 +189,7 @@ impl Server {
             Identity::Unknown(peer) => peer,
         };
         match self.inner.authenticator.authenticate(peer, request.headers()).await {
-            Outcome::Authenticated { user, .. } => {
+            Outcome::Authenticated { user, .. } if self.inner.guards.allows(&user, info) => {
                 // Credentials have done their work; nothing behind this point may see or forward them.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
                 Ok(Arc::new(user))
@@ -270,7 +270,7 @@ fn warn(response: &mut Response<Body>, warnings: &[String]) {
 }
 
 /// Go's durations, as far as clients use them in `?timeout=`: `30s`, `1m30s`, `500ms`.
-fn duration(text: &str) -> Option<std::time::Duration> {
+pub fn duration(text: &str) -> Option<std::time::Duration> {
     if text == "0" {
         return Some(std::time::Duration::ZERO);
     }

@@ -4,7 +4,9 @@ use super::chain::Identity;
 use crate::api::error;
 use crate::audit::Audit;
 use crate::audit::record::Record;
+use crate::authn::user::ANONYMOUS;
 use crate::authz::Attributes;
+use crate::authz::selectors::Selectors;
 use crate::flowcontrol::watches::Counted;
 use crate::flowcontrol::{FlowControl, Turn};
 use crate::request::body::{self, Body};
@@ -20,6 +22,16 @@ use std::sync::Arc;
 pub struct Guards {
     pub flow: Option<Arc<FlowControl>>,
     pub audit: Option<Arc<Audit>>,
+    /// Where requests without credentials may go; none means everywhere.
+    pub anonymous_paths: Option<Arc<[String]>>,
+}
+
+impl Guards {
+    /// Whether somebody may be nobody here.
+    pub fn allows(&self, user: &UserInfo, info: &RequestInfo) -> bool {
+        let Some(paths) = &self.anonymous_paths else { return true };
+        user.name != ANONYMOUS || paths.contains(&info.path)
+    }
 }
 
 /// What a request leaves behind on its way, however it ends.
@@ -43,7 +55,7 @@ pub fn attributes(user: &Arc<UserInfo>, info: &RequestInfo) -> Attributes {
         name: info.name.clone(),
         is_resource: info.is_resource,
         path: info.path.clone(),
-        ..Attributes::default()
+        selectors: Selectors::of_request(&info.field_selector, &info.label_selector),
     }
 }
 
