@@ -1,9 +1,12 @@
 //! The only writer. What is to be written is built purely as [`Write`]s; [`Writer`] sends them, those of one pod in order.
 
+use crate::extender::Extender;
+use crate::pod::PodInfo;
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -59,6 +62,9 @@ pub enum WriteError {
     Request { method: Method, path: String, source: http::Error },
     #[error("{source}")]
     Refused { method: Method, path: String, source: kube::Error },
+    /// What an extender that binds says.
+    #[error("{0}")]
+    Extender(String),
 }
 
 impl WriteError {
@@ -71,6 +77,8 @@ impl WriteError {
 /// What a job is for, and so what follows when it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// What has to be there before the pod is bound.
+    Prepare,
     Bind,
     /// Make room for the pod by deleting others.
     Preempt,
@@ -78,11 +86,20 @@ pub(crate) enum Purpose {
     Tell,
 }
 
+/// An extender that binds in the place of the scheduler.
+#[derive(Clone)]
+pub(crate) struct Binder {
+    pub(crate) extender: Arc<Extender>,
+    pub(crate) pod: Arc<PodInfo>,
+    pub(crate) node: String,
+}
+
 /// Writes that belong together, in order; the first failure ends them.
-#[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) purpose: Purpose,
     pub(crate) writes: Vec<Write>,
+    /// Asked after the writes.
+    pub(crate) binder: Option<Binder>,
 }
 
 /// The end of a job of the pod `uid`.
@@ -148,7 +165,14 @@ async fn send_all(client: &Client, job: &Job) -> Result<(), WriteError> {
             result => result?,
         }
     }
-    Ok(())
+    let Some(Binder { extender, pod, node }) = &job.binder else { return Ok(()) };
+    match extender.bind(&pod.pod, node).await {
+        Err(error) if extender.is_ignorable() => {
+            tracing::info!(%error, "an extender does not bind and may be ignored");
+            send(client, &Write::binding(pod.namespace(), pod.name(), pod.uid(), node)).await
+        }
+        result => result.map_err(|error| WriteError::Extender(error.to_string())),
+    }
 }
 
 async fn send(client: &Client, write: &Write) -> Result<(), WriteError> {

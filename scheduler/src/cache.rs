@@ -1,12 +1,12 @@
 //! Nodes and the pods on them, as the informers show them and as decided but not shown yet
-//! (`pkg/scheduler/backend/cache`).
+//! (`pkg/scheduler/backend/cache`). It owns the one snapshot and keeps it current, so that a cycle costs no copy.
 
-use crate::framework::ClusterEvent;
-use crate::pod::{Namespaces, PodInfo};
+use crate::node_order::{NodeOrder, same_zone};
+use crate::pod::PodInfo;
 use crate::selection::Labels;
 use crate::snapshot::{NodeInfo, Snapshot};
 use k8s_openapi::api::core::v1::Node;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -17,71 +17,109 @@ struct Placed {
     assumed: bool,
 }
 
-/// What snapshots are made of.
+/// What cycles read, and what is needed to keep it current.
 #[derive(Debug, Default)]
 pub struct Cache {
-    nodes: BTreeMap<String, Arc<NodeInfo>>,
+    snapshot: Snapshot,
+    order: NodeOrder,
+    /// Nodes came or went since the order was made.
+    unordered: bool,
     /// By uid; their nodes may be unknown.
     pods: HashMap<String, Placed>,
-    namespaces: Arc<Namespaces>,
-    nominated: HashMap<String, (String, Arc<PodInfo>)>,
+    /// Uid -> node.
+    nominated: HashMap<String, String>,
 }
 
 impl Cache {
-    /// What of the change may help waiting pods.
-    pub fn set_node(&mut self, node: Arc<Node>) -> Option<ClusterEvent> {
+    pub fn set_node(&mut self, node: Arc<Node>) {
         let mut info = NodeInfo::new(node);
         let name = info.name().to_owned();
-        let old = self.nodes.get(&name);
-        let event = match old {
-            None => Some(ClusterEvent::NodeAdded),
-            Some(old) => matters_changed(&old.node, &info.node).then_some(ClusterEvent::NodeChanged),
-        };
-        let here =
-            || self.pods.values().filter(|placed| placed.node == name).map(|placed| placed.pod.clone()).collect();
-        for pod in old.map_or_else(here, |old| old.pods.clone()) {
-            info.add(pod);
+        let at = self.snapshot.positions.get(&name).copied();
+        if let Some(old) = at.and_then(|at| self.snapshot.nodes.get(at)).cloned() {
+            for pod in &old.pods {
+                info.add(pod.clone());
+            }
+            if !same_zone(&old, &info) {
+                self.order.remove(&old);
+                self.order.add(&info);
+                self.unordered = true;
+            }
+            if old.images != info.images {
+                self.count_images(&old, false);
+                self.count_images(&info, true);
+            }
+        } else {
+            for placed in self.pods.values().filter(|placed| placed.node == name) {
+                info.add(placed.pod.clone());
+            }
+            self.order.add(&info);
+            self.unordered = true;
+            self.count_images(&info, true);
         }
-        self.nodes.insert(name, Arc::new(info));
-        event
+        let info = Arc::new(info);
+        match at {
+            Some(at) => self.snapshot.nodes[at] = info,
+            None => {
+                self.snapshot.positions.insert(name, self.snapshot.nodes.len());
+                self.snapshot.nodes.push(info);
+            }
+        }
     }
 
     /// Its pods stay known: they may be shown longer than the node.
     pub fn remove_node(&mut self, name: &str) {
-        self.nodes.remove(name);
+        let Some(at) = self.snapshot.positions.remove(name) else { return };
+        let node = self.snapshot.nodes.swap_remove(at);
+        if let Some(moved) = self.snapshot.nodes.get(at) {
+            self.snapshot.positions.insert(moved.name().to_owned(), at);
+        }
+        self.order.remove(&node);
+        self.count_images(&node, false);
+        self.unordered = true;
+    }
+
+    fn count_images(&mut self, node: &NodeInfo, there: bool) {
+        for name in node.images.keys() {
+            let count = self.snapshot.images.entry(name.clone()).or_default();
+            *count = if there { *count + 1 } else { count.saturating_sub(1) };
+            if *count == 0 {
+                self.snapshot.images.remove(name);
+            }
+        }
     }
 
     /// A pod that the informer shows on `node`.
-    pub fn set_pod(&mut self, pod: PodInfo, node: &str) -> Option<ClusterEvent> {
-        let old = self.take(pod.uid());
-        let event = match &old {
-            None => Some(ClusterEvent::PodAssigned),
-            Some(old) if old.assumed || old.node != node => Some(ClusterEvent::PodAssigned),
-            Some(old) if old.pod.requests != pod.requests => Some(ClusterEvent::PodFreed),
-            Some(old) => (old.pod.labels() != pod.labels()).then_some(ClusterEvent::PodAssigned),
-        };
-        self.nominated.remove(pod.uid());
+    pub fn set_pod(&mut self, pod: PodInfo, node: &str) {
+        self.take(pod.uid());
+        self.nominate_nowhere(pod.uid());
         self.put(Arc::new(pod), node, false);
-        event
     }
 
     /// Counts the pod to the node from now on, until the informer shows it or [`Self::forget`].
     pub fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
         self.take(pod.uid());
-        self.nominated.remove(pod.uid());
+        self.nominate_nowhere(pod.uid());
         self.put(pod, node, true);
     }
 
-    /// The binding of an assumed pod failed.
-    pub fn forget(&mut self, uid: &str) -> Option<ClusterEvent> {
-        let assumed = self.pods.get(uid).is_some_and(|placed| placed.assumed);
-        if assumed { self.remove_pod(uid) } else { None }
+    /// The pod waits for its binding.
+    pub fn is_assumed(&self, uid: &str) -> bool {
+        self.pods.get(uid).is_some_and(|placed| placed.assumed)
+    }
+
+    /// The binding of an assumed pod failed. Whether it was assumed.
+    pub fn forget(&mut self, uid: &str) -> bool {
+        let assumed = self.is_assumed(uid);
+        if assumed {
+            self.remove_pod(uid);
+        }
+        assumed
     }
 
     /// The pod is gone or has ended.
-    pub fn remove_pod(&mut self, uid: &str) -> Option<ClusterEvent> {
-        self.nominated.remove(uid);
-        self.take(uid).map(|_| ClusterEvent::PodFreed)
+    pub fn remove_pod(&mut self, uid: &str) {
+        self.nominate_nowhere(uid);
+        self.take(uid);
     }
 
     /// The pod and its node, if it has one.
@@ -90,71 +128,95 @@ impl Cache {
     }
 
     /// Room is being made for the pod on its nominated node, or no longer.
-    pub fn nominate(&mut self, pod: Arc<PodInfo>, node: Option<&str>) {
-        match node {
-            Some(node) => self.nominated.insert(pod.uid().to_owned(), (node.to_owned(), pod)),
-            None => self.nominated.remove(pod.uid()),
-        };
+    pub fn nominate(&mut self, pod: &Arc<PodInfo>, node: Option<&str>) {
+        self.nominate_nowhere(pod.uid());
+        if let Some(node) = node {
+            self.nominated.insert(pod.uid().to_owned(), node.to_owned());
+            self.snapshot.nominated.entry(node.to_owned()).or_default().push(pod.clone());
+        }
+    }
+
+    fn nominate_nowhere(&mut self, uid: &str) {
+        let Some(node) = self.nominated.remove(uid) else { return };
+        if let Some(pods) = self.snapshot.nominated.get_mut(&node) {
+            pods.retain(|pod| pod.uid() != uid);
+            if pods.is_empty() {
+                self.snapshot.nominated.remove(&node);
+            }
+        }
     }
 
     pub fn nominated_node(&self, uid: &str) -> Option<&str> {
-        self.nominated.get(uid).map(|(node, _)| node.as_str())
+        self.nominated.get(uid).map(String::as_str)
     }
 
     /// The pods of a lower priority for which room is being made on the node.
     pub fn nominated_below(&self, node: &str, priority: i32) -> Vec<Arc<PodInfo>> {
-        let here = self.nominated.values().filter(|(on, pod)| on == node && pod.priority() < priority);
-        here.map(|(_, pod)| pod.clone()).collect()
+        let here = self.snapshot.nominated.get(node).into_iter().flatten();
+        here.filter(|pod| pod.priority() < priority).cloned().collect()
     }
 
     /// The labels of a namespace; `None` when it is gone.
-    pub(crate) fn set_namespace(&mut self, name: &str, labels: Option<Labels>) -> Option<ClusterEvent> {
-        if self.namespaces.get(name) == labels.as_ref() {
-            return None;
-        }
-        let namespaces = Arc::make_mut(&mut self.namespaces);
+    pub(crate) fn set_namespace(&mut self, name: &str, labels: Option<Labels>) {
         match labels {
-            Some(labels) => namespaces.insert(name.to_owned(), labels),
-            None => namespaces.remove(name),
+            Some(labels) => self.snapshot.namespaces.insert(name.to_owned(), labels),
+            None => self.snapshot.namespaces.remove(name),
         };
-        Some(ClusterEvent::NamespaceChanged)
     }
 
-    /// The cluster as it is now, without what surrounds a pod in particular.
-    pub fn snapshot(&self) -> Snapshot {
-        let mut nominated: HashMap<String, Vec<Arc<PodInfo>>> = HashMap::new();
-        for (node, pod) in self.nominated.values() {
-            nominated.entry(node.clone()).or_default().push(pod.clone());
+    /// The rest of what cycles read; nodes and pods change by the methods above.
+    pub(crate) fn snapshot_mut(&mut self) -> &mut Snapshot {
+        &mut self.snapshot
+    }
+
+    /// As [`Self::snapshot`], with the nodes in any order.
+    pub(crate) fn view(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The cluster as it is now.
+    pub fn snapshot(&mut self) -> &Snapshot {
+        if std::mem::take(&mut self.unordered) {
+            let (nodes, positions) = (&self.snapshot.nodes, &self.snapshot.positions);
+            let ordered = self.order.names().into_iter().filter_map(|name| nodes.get(*positions.get(name)?).cloned());
+            let ordered: Vec<_> = ordered.collect();
+            let positions = ordered.iter().enumerate().map(|(at, node)| (node.name().to_owned(), at)).collect();
+            self.snapshot.nodes = ordered;
+            self.snapshot.positions = positions;
         }
-        Snapshot {
-            nodes: self.nodes.values().cloned().collect(),
-            namespaces: self.namespaces.clone(),
-            nominated: Arc::new(nominated),
-            ..Snapshot::default()
-        }
+        &self.snapshot
     }
 
     fn put(&mut self, pod: Arc<PodInfo>, node: &str, assumed: bool) {
-        if let Some(info) = self.nodes.get_mut(node) {
-            Arc::make_mut(info).add(pod.clone());
+        if let Some(info) = self.node_mut(node) {
+            info.add(pod.clone());
+        }
+        for (claim, _) in &pod.claims {
+            *self.snapshot.claim_users.entry(pod.claim_key(claim)).or_default() += 1;
         }
         self.pods.insert(pod.uid().to_owned(), Placed { node: node.to_owned(), pod, assumed });
     }
 
-    fn take(&mut self, uid: &str) -> Option<Placed> {
-        let placed = self.pods.remove(uid)?;
-        if let Some(info) = self.nodes.get_mut(&placed.node) {
-            Arc::make_mut(info).remove(uid);
+    fn take(&mut self, uid: &str) {
+        let Some(placed) = self.pods.remove(uid) else { return };
+        if let Some(info) = self.node_mut(&placed.node) {
+            info.remove(uid);
         }
-        Some(placed)
+        for (claim, _) in &placed.pod.claims {
+            let key = placed.pod.claim_key(claim);
+            if let Some(users) = self.snapshot.claim_users.get_mut(&key) {
+                *users -= 1;
+                if *users == 0 {
+                    self.snapshot.claim_users.remove(&key);
+                }
+            }
+        }
     }
-}
 
-/// Whether the change is one that plugins judge by; heartbeats and image lists are not.
-fn matters_changed(old: &Node, new: &Node) -> bool {
-    let spec = |node: &Node| node.spec.as_ref().map(|spec| (spec.unschedulable, spec.taints.clone()));
-    let allocatable = |node: &Node| node.status.as_ref().and_then(|status| status.allocatable.clone());
-    old.metadata.labels != new.metadata.labels || spec(old) != spec(new) || allocatable(old) != allocatable(new)
+    fn node_mut(&mut self, name: &str) -> Option<&mut NodeInfo> {
+        let at = *self.snapshot.positions.get(name)?;
+        self.snapshot.nodes.get_mut(at).map(Arc::make_mut)
+    }
 }
 
 #[cfg(test)]

@@ -1,88 +1,90 @@
-//! What is counted to which node, and which changes are news.
+//! What is counted to which node.
 
 use super::*;
 use crate::testing::{node, object};
 use serde_json::{Value, json};
 
-fn cpu(cache: &Cache, name: &str) -> Option<i64> {
+fn cpu(cache: &mut Cache, name: &str) -> Option<i64> {
     cache.snapshot().node(name).map(|node| node.requested.of("cpu"))
 }
 
-fn pod(name: &str, cpu: &str, labels: Value) -> Arc<PodInfo> {
-    let requests = json!({"requests": {"cpu": cpu}});
-    object(
-        json!({"metadata": {"name": name, "labels": labels}, "spec": {"containers": [{"name": "c", "resources": requests}]}}),
-    )
+fn pod(name: &str, more: Value) -> Arc<PodInfo> {
+    let mut spec = json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}]});
+    for (field, value) in more.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    object(json!({"metadata": {"name": name}, "spec": spec}))
 }
 
 fn plain(name: &str) -> PodInfo {
-    (*pod(name, "100m", json!({}))).clone()
+    (*pod(name, json!({}))).clone()
 }
 
 #[test]
 fn an_assumed_pod_counts_until_it_is_shown_or_forgotten() {
     let mut cache = Cache::default();
-    assert_eq!(cache.set_node(node("n", json!({})).node), Some(ClusterEvent::NodeAdded));
+    cache.set_node(node("n", json!({})).node);
     cache.assume(Arc::new(plain("p")), "n");
-    assert_eq!(cpu(&cache, "n"), Some(100));
-    assert_eq!(cache.set_pod(plain("p"), "n"), Some(ClusterEvent::PodAssigned));
-    assert_eq!(cpu(&cache, "n"), Some(100));
-    assert_eq!(cache.forget("p"), None, "a pod that is shown is not forgotten");
+    assert_eq!(cpu(&mut cache, "n"), Some(100));
+    cache.set_pod(plain("p"), "n");
+    assert_eq!(cpu(&mut cache, "n"), Some(100));
+    assert!(!cache.forget("p"), "a pod that is shown is not forgotten");
     cache.assume(Arc::new(plain("q")), "n");
-    assert_eq!(cache.forget("q"), Some(ClusterEvent::PodFreed));
-    assert_eq!(cpu(&cache, "n"), Some(100));
-    assert_eq!(cache.remove_pod("p"), Some(ClusterEvent::PodFreed));
-    assert_eq!(cpu(&cache, "n"), Some(0));
+    assert!(cache.forget("q"));
+    assert_eq!(cpu(&mut cache, "n"), Some(100));
+    cache.remove_pod("p");
+    assert_eq!(cpu(&mut cache, "n"), Some(0));
 }
 
 #[test]
 fn pods_may_be_known_before_their_node_and_outlive_it() {
     let mut cache = Cache::default();
     cache.set_pod(plain("p"), "n");
-    assert_eq!(cpu(&cache, "n"), None);
+    assert_eq!(cpu(&mut cache, "n"), None);
     for _ in 0..2 {
         cache.set_node(node("n", json!({})).node);
-        assert_eq!(cpu(&cache, "n"), Some(100));
+        assert_eq!(cpu(&mut cache, "n"), Some(100));
         cache.remove_node("n");
     }
 }
 
 #[test]
-fn heartbeats_are_no_news() {
+fn nodes_are_found_by_name_while_they_come_and_go() {
     let mut cache = Cache::default();
-    cache.set_node(node("n", json!({})).node);
-    let beat = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}], "images": [{"names": ["i"]}]}});
-    let cases = [
-        (beat, None),
-        (json!({"spec": {"unschedulable": true}}), Some(ClusterEvent::NodeChanged)),
-        (
-            json!({"spec": {"unschedulable": true}, "status": {"allocatable": {"cpu": "1"}}}),
-            Some(ClusterEvent::NodeChanged),
-        ),
-        (json!({}), Some(ClusterEvent::NodeChanged)),
-        (json!({"metadata": {"labels": {"a": "b"}}}), Some(ClusterEvent::NodeChanged)),
-    ];
-    for (fields, event) in cases {
-        assert_eq!(cache.set_node(node("n", fields.clone()).node), event, "{fields}");
+    for name in ["a", "b", "c"] {
+        cache.set_node(node(name, json!({})).node);
     }
+    cache.remove_node("a");
+    cache.set_pod(plain("p"), "c");
+    assert_eq!((cpu(&mut cache, "a"), cpu(&mut cache, "b"), cpu(&mut cache, "c")), (None, Some(0), Some(100)));
 }
 
 #[test]
-fn an_assigned_pod_that_changes_is_news() {
+fn images_and_claims_are_counted() {
     let mut cache = Cache::default();
-    cache.set_node(node("n", json!({})).node);
-    cache.set_pod(plain("p"), "n");
-    let set = |cache: &mut Cache, cpu: &str, labels| cache.set_pod((*pod("p", cpu, labels)).clone(), "n");
-    assert_eq!(set(&mut cache, "100m", json!({})), None);
-    assert_eq!(set(&mut cache, "50m", json!({})), Some(ClusterEvent::PodFreed));
-    assert_eq!(set(&mut cache, "50m", json!({"a": "b"})), Some(ClusterEvent::PodAssigned));
+    let with = |name: &str, image: &str| node(name, json!({"status": {"images": [{"names": [image]}]}})).node;
+    cache.set_node(with("a", "i:1"));
+    cache.set_node(with("b", "i:1"));
+    assert_eq!(cache.snapshot().images.get("i:1"), Some(&2));
+    cache.set_node(with("b", "i:2"));
+    cache.remove_node("a");
+    let images = &cache.snapshot().images;
+    assert_eq!((images.get("i:1"), images.get("i:2")), (None, Some(&1)));
+    let claim = json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]});
+    cache.set_pod((*pod("p", claim)).clone(), "b");
+    assert_eq!(cache.snapshot().claim_users.get("default/c"), Some(&1));
+    cache.remove_pod("p");
+    assert!(cache.snapshot().claim_users.is_empty());
 }
 
 #[test]
-fn namespaces_are_news_when_their_labels_change() {
+fn room_is_kept_on_one_node_at_a_time() {
     let mut cache = Cache::default();
-    let labels = || Labels::from([("a".to_owned(), "b".to_owned())]);
-    assert_eq!(cache.set_namespace("ns", Some(labels())), Some(ClusterEvent::NamespaceChanged));
-    assert_eq!(cache.set_namespace("ns", Some(labels())), None);
-    assert_eq!(cache.set_namespace("ns", None), Some(ClusterEvent::NamespaceChanged));
+    let hopeful = pod("p", json!({"priority": 5}));
+    cache.nominate(&hopeful, Some("a"));
+    cache.nominate(&hopeful, Some("b"));
+    assert_eq!((cache.nominated_node("p"), cache.nominated_below("a", 9).len()), (Some("b"), 0));
+    assert_eq!((cache.nominated_below("b", 9).len(), cache.nominated_below("b", 5).len()), (1, 0));
+    cache.assume(hopeful, "b");
+    assert_eq!(cache.nominated_node("p"), None);
 }

@@ -1,27 +1,52 @@
-//! One decision about one pod: filter, score, pick, or say why not (`pkg/scheduler/schedule_one.go`). Pure.
+//! One decision about one pod: filter, score, pick, or say why not (`pkg/scheduler/schedule_one.go`). Pure: extenders
+//! are asked between its parts, by the loop.
 
-use crate::bind::Write;
-use crate::framework::{Filter, Prepared, Verdict};
+mod diagnosis;
+mod filters;
+
+pub(crate) use diagnosis::{Diagnosis, available};
+pub(crate) use filters::Filters;
+
+use crate::framework::{Reservation, Verdict};
 use crate::plugin::default_preemption::{Preemption, preempt};
 use crate::pod::PodInfo;
 use crate::profile::Profile;
 use crate::snapshot::{NodeInfo, Snapshot};
 use apimachinery::clock::Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use filters::Stop;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Clusters with fewer nodes are judged on one thread: starting others would take longer.
 const NODES_PER_THREAD: usize = 128;
+/// With fewer nodes all are judged.
+const MIN_FEASIBLE: usize = 100;
+const MIN_PERCENTAGE: usize = 5;
+
+/// What all cycles of a process share.
+pub struct Setting<'a> {
+    pub profile: &'a Profile,
+    pub snapshot: &'a Snapshot,
+    pub rng: &'a dyn Rng,
+    /// How many threads judge nodes at once.
+    pub threads: usize,
+    /// At which node the search begins, so that all have their turn.
+    pub start: usize,
+    /// Extenders judge or score as well: one feasible node is not enough even without scoring plugins.
+    pub extended: bool,
+}
 
 /// What is to become of the pod.
 #[derive(Debug)]
 pub enum Decision {
-    /// It goes to `node`, after `before` is written.
+    /// It goes to `node`, as `reservation` has it.
     Place {
         node: String,
-        before: Vec<Write>,
+        reservation: Reservation,
     },
     Reject(Rejection),
+    /// Something went wrong; the text is for the pod's users.
+    Fail(String),
 }
 
 /// Why the pod fits nowhere, and what may help.
@@ -29,7 +54,7 @@ pub enum Decision {
 pub struct Rejection {
     /// Upstream's text: `0/2 nodes are available: 1 Insufficient cpu, ...`.
     pub message: String,
-    /// Who rejected; events that these wait for wake the pod. Empty: any event does.
+    /// Who rejected; changes that these wait for wake the pod. Empty: it comes back after its back-off.
     pub plugins: BTreeSet<&'static str>,
     pub nomination: Nomination,
 }
@@ -46,221 +71,137 @@ pub enum Nomination {
     },
 }
 
-/// What each node lacks.
-#[derive(Debug, Default)]
-pub(crate) struct Diagnosis {
-    pub(crate) verdicts: BTreeMap<String, (&'static str, Verdict)>,
-    /// Why nodes were not looked at.
-    absent: String,
-    /// What `PreFilter` said; then no node was looked at.
-    pre_filter: String,
+/// The nodes that fit, and what is known of the others.
+pub struct Feasible<'a> {
+    pub(crate) nodes: Vec<Arc<NodeInfo>>,
+    pub(crate) diagnosis: Diagnosis,
+    /// How many nodes were judged.
+    pub(crate) judged: usize,
+    filters: Option<Filters<'a>>,
 }
 
-impl Diagnosis {
-    /// Removing pods cannot make this node fit. Nodes that were not looked at are such nodes.
-    pub(crate) fn is_unresolvable(&self, node: &str) -> bool {
-        self.verdicts.get(node).is_none_or(|(_, verdict)| matches!(verdict, Verdict::Unresolvable(_)))
+impl Feasible<'_> {
+    /// What the pod was judged by; `None` if it fits nowhere whatever nodes there are.
+    pub(crate) fn filters(&self) -> Option<&Filters<'_>> {
+        self.filters.as_ref()
     }
 }
 
-/// The filters of one pod, prepared on one snapshot.
-pub(crate) struct Filters<'a> {
-    prepared: Vec<(&'static str, Box<dyn Filter + 'a>)>,
-    /// Only these need to be looked at.
-    nodes: Option<BTreeSet<String>>,
-    narrowed_by: BTreeSet<&'static str>,
-}
-
-impl<'a> Filters<'a> {
-    /// Fails with the plugin that rejects the pod everywhere, and why.
-    pub(crate) fn prepare(
-        profile: &'a Profile,
-        pod: &'a PodInfo,
-        snapshot: &'a Snapshot,
-    ) -> Result<Self, (&'static str, String)> {
-        let mut this = Self { prepared: Vec::new(), nodes: None, narrowed_by: BTreeSet::new() };
-        for plugin in &profile.filters {
-            let name = plugin.name();
-            match plugin.pre_filter(pod, snapshot) {
-                Prepared::Skip => {}
-                Prepared::Filter(filter) => this.prepared.push((name, filter)),
-                Prepared::Narrowed(filter, nodes) => {
-                    this.prepared.push((name, filter));
-                    this.narrowed_by.insert(name);
-                    let known = this.nodes.take();
-                    this.nodes = Some(match known {
-                        Some(known) => known.intersection(&nodes).cloned().collect(),
-                        None => nodes,
-                    });
-                }
-                Prepared::Rejected(reason) => return Err((name, reason)),
-            }
+/// Decides without extenders.
+pub fn decide(setting: &Setting<'_>, pod: &PodInfo) -> Decision {
+    match filter(setting, pod) {
+        Err(decision) => decision,
+        Ok(feasible) if feasible.nodes.is_empty() => reject(setting, pod, feasible, None),
+        Ok(feasible) => {
+            let totals = score(setting, pod, &feasible.nodes);
+            place(setting, pod, &feasible.nodes, &totals)
         }
-        Ok(this)
-    }
-
-    fn judge(&self, node: &NodeInfo) -> (&'static str, Verdict) {
-        for (name, filter) in &self.prepared {
-            let verdict = filter.filter(node);
-            if !verdict.fits() {
-                return (name, verdict);
-            }
-        }
-        ("", Verdict::Fits)
-    }
-
-    /// The pod must fit with and without the pods for which room is being made on the node: they may need it, and they
-    /// may end up elsewhere.
-    pub(crate) fn judge_with_nominated(
-        &self,
-        profile: &Profile,
-        pod: &PodInfo,
-        snapshot: &Snapshot,
-        node: &Arc<NodeInfo>,
-    ) -> (&'static str, Verdict) {
-        let nominated = snapshot.nominated.get(node.name()).into_iter().flatten();
-        let first: Vec<_> =
-            nominated.filter(|other| other.uid() != pod.uid() && other.priority() >= pod.priority()).collect();
-        if !first.is_empty() {
-            let mut taken = (**node).clone();
-            for other in first {
-                taken.add(other.clone());
-            }
-            let taken = Arc::new(taken);
-            let changed = snapshot.with_node(taken.clone());
-            let judged = match Filters::prepare(profile, pod, &changed) {
-                Ok(filters) => filters.judge(&taken),
-                Err((name, reason)) => (name, Verdict::unresolvable(reason)),
-            };
-            if !judged.1.fits() {
-                return judged;
-            }
-        }
-        self.judge(node)
     }
 }
 
-/// Decides. `threads` bounds how many judge nodes at once; `rng` breaks ties.
-pub fn decide(profile: &Profile, pod: &PodInfo, snapshot: &Snapshot, rng: &dyn Rng, threads: usize) -> Decision {
+/// The nodes that fit. Fails with a decision that needs no nodes.
+pub fn filter<'a>(setting: &Setting<'a>, pod: &'a PodInfo) -> Result<Feasible<'a>, Decision> {
+    let snapshot = setting.snapshot;
     if snapshot.nodes.is_empty() {
         let message = "no nodes available to schedule pods".to_owned();
-        return Decision::Reject(Rejection { message, plugins: BTreeSet::new(), nomination: Nomination::Clear });
+        let rejection = Rejection { message, plugins: BTreeSet::new(), nomination: Nomination::Clear };
+        return Err(Decision::Reject(rejection));
     }
-    let mut diagnosis = Diagnosis::default();
-    let mut plugins = BTreeSet::new();
-    let feasible = match Filters::prepare(profile, pod, snapshot) {
-        Ok(filters) => {
-            let feasible = filter_nodes(profile, pod, snapshot, &filters, threads, &mut diagnosis);
-            plugins.extend(diagnosis.verdicts.values().map(|(plugin, _)| *plugin));
-            plugins.extend(&filters.narrowed_by);
-            feasible
-        }
-        Err((plugin, reason)) => {
-            plugins.insert(plugin);
-            diagnosis.pre_filter = reason;
-            Vec::new()
+    let mut feasible = Feasible { nodes: Vec::new(), diagnosis: Diagnosis::default(), judged: 0, filters: None };
+    let filters = match Filters::prepare(setting.profile, pod, snapshot) {
+        Ok(filters) => filters,
+        Err(Stop::Failed(message)) => return Err(Decision::Fail(message)),
+        Err(Stop::Rejected(plugins, reason)) => {
+            feasible.diagnosis.reject_all(plugins, reason);
+            return Ok(feasible);
         }
     };
-    if let Some(node) = pick(profile, pod, snapshot, &feasible, rng) {
-        let before = profile.before_bind.iter().flat_map(|plugin| plugin.pre_bind(pod, snapshot, node)).collect();
-        return Decision::Place { node: node.to_owned(), before };
+    // Room was made there for this pod: it takes it if it fits, whatever else has become free.
+    if let Some(node) = pod.nominated_node().and_then(|name| snapshot.node(name)) {
+        let fits = filters.names(node) && filters.judge_with_nominated(pod, snapshot, node).1.fits();
+        if fits {
+            feasible.nodes.push(node.clone());
+            feasible.judged = 1;
+            feasible.filters = Some(filters);
+            return Ok(feasible);
+        }
     }
-    let (nomination, preemption) = match preempt(profile, pod, snapshot, &diagnosis) {
-        Preemption::Node { node, victims } => {
-            let count = victims.len();
-            let text = format!("found a potential placement for pod on node {node}, preempting {count} victims");
-            (Nomination::Node { node, victims }, text)
-        }
-        Preemption::Unhelpful(reason) => (Nomination::Clear, reason),
-        Preemption::Ineligible(reason) => (Nomination::Keep, reason),
-    };
-    let all = snapshot.nodes.len();
-    let why = if diagnosis.pre_filter.is_empty() {
-        let verdicts = diagnosis.verdicts.into_iter().map(|(node, (_, verdict))| (node, verdict)).collect();
-        available(all, &verdicts, &diagnosis.absent)
-    } else {
-        format!("0/{all} nodes are available: {}.", diagnosis.pre_filter)
-    };
-    let message = format!("{why} preemption: {preemption}");
-    Decision::Reject(Rejection { message, plugins, nomination })
+    feasible.diagnosis.narrowed(filters.narrowed_by());
+    search(setting, pod, &filters, &mut feasible).map_err(Decision::Fail)?;
+    feasible.filters = Some(filters);
+    Ok(feasible)
 }
 
-/// The nodes that fit; what the others lack goes to `diagnosis`.
-fn filter_nodes<'a>(
-    profile: &Profile,
+/// How many feasible nodes are enough (`numFeasibleNodesToFind`).
+fn enough(setting: &Setting<'_>, all: usize) -> usize {
+    if !setting.extended && !setting.profile.has_scores() {
+        return 1;
+    }
+    if all < MIN_FEASIBLE {
+        return all;
+    }
+    let percentage = match usize::try_from(setting.profile.percentage_of_nodes_to_score) {
+        Ok(0) | Err(_) => 50usize.saturating_sub(all / 125).max(MIN_PERCENTAGE),
+        Ok(percentage) => percentage,
+    };
+    (all * percentage / 100).max(MIN_FEASIBLE)
+}
+
+/// Judges nodes from the start on, until enough fit. Fails with what a filter failed with.
+fn search(
+    setting: &Setting<'_>,
     pod: &PodInfo,
-    snapshot: &'a Snapshot,
     filters: &Filters<'_>,
-    threads: usize,
-    diagnosis: &mut Diagnosis,
-) -> Vec<Arc<NodeInfo>> {
-    if !filters.narrowed_by.is_empty() {
-        let names: Vec<_> = filters.narrowed_by.iter().copied().collect();
-        diagnosis.absent = format!("node(s) didn't satisfy plugin(s) [{}]", names.join(" "));
-    }
-    let wanted = |node: &&Arc<NodeInfo>| filters.nodes.as_ref().is_none_or(|nodes| nodes.contains(node.name()));
-    let nodes: Vec<&'a Arc<NodeInfo>> = snapshot.nodes.iter().filter(wanted).collect();
-    let judge = |node: &&'a Arc<NodeInfo>| filters.judge_with_nominated(profile, pod, snapshot, node);
-    let threads = threads.min(nodes.len() / NODES_PER_THREAD);
-    let judged: Vec<_> = if threads < 2 {
-        nodes.iter().map(judge).collect()
-    } else {
-        std::thread::scope(|scope| {
-            let chunks = nodes.chunks(nodes.len().div_ceil(threads));
-            let started: Vec<_> =
-                chunks.map(|chunk| scope.spawn(move || chunk.iter().map(judge).collect::<Vec<_>>())).collect();
-            started.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-        })
+    feasible: &mut Feasible<'_>,
+) -> Result<(), String> {
+    let snapshot = setting.snapshot;
+    let narrowed = filters.nodes().map(|names| names.iter().filter_map(|name| snapshot.node(name)).collect());
+    let nodes: Vec<&Arc<NodeInfo>> = narrowed.unwrap_or_else(|| snapshot.nodes.iter().collect());
+    let enough = enough(setting, nodes.len());
+    let judge = |at: usize| {
+        let node = nodes[(setting.start + at) % nodes.len()];
+        (node, filters.judge_with_nominated(pod, snapshot, node))
     };
-    let mut feasible = Vec::new();
-    for (node, (plugin, verdict)) in nodes.into_iter().zip(judged) {
-        if verdict.fits() {
-            feasible.push(node.clone());
+    while feasible.judged < nodes.len() && feasible.nodes.len() < enough {
+        let from = feasible.judged;
+        let wanted = (enough - feasible.nodes.len()).max(NODES_PER_THREAD * setting.threads);
+        let to = nodes.len().min(from + wanted);
+        let threads = setting.threads.min((to - from) / NODES_PER_THREAD);
+        let judged: Vec<_> = if threads < 2 {
+            (from..to).map(judge).collect()
         } else {
-            diagnosis.verdicts.insert(node.name().to_owned(), (plugin, verdict));
+            std::thread::scope(|scope| {
+                let step = (to - from).div_ceil(threads);
+                let started: Vec<_> = (from..to)
+                    .step_by(step)
+                    .map(|first| scope.spawn(move || (first..to.min(first + step)).map(judge).collect::<Vec<_>>()))
+                    .collect();
+                started.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+            })
+        };
+        for (node, (plugin, verdict)) in judged {
+            if feasible.nodes.len() == enough {
+                break;
+            }
+            feasible.judged += 1;
+            match verdict {
+                Verdict::Fits => feasible.nodes.push(node.clone()),
+                Verdict::Failed(message) => return Err(format!("running {plugin:?} filter plugin: {message}")),
+                verdict => feasible.diagnosis.set(node.name(), plugin, verdict),
+            }
         }
     }
-    feasible
+    Ok(())
 }
 
-/// `FitError` of upstream: each reason with the number of nodes that gave it, in the order of the texts.
-pub(crate) fn available(all: usize, verdicts: &BTreeMap<String, Verdict>, absent: &str) -> String {
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in verdicts.values().flat_map(Verdict::reasons) {
-        *reasons.entry(reason).or_default() += 1;
-    }
-    if !absent.is_empty() && verdicts.len() < all {
-        *reasons.entry(absent).or_default() += all - verdicts.len();
-    }
-    let mut texts: Vec<_> = reasons.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    texts.sort();
-    let start = format!("0/{all} nodes are available:");
-    if texts.is_empty() { start } else { format!("{start} {}.", texts.join(", ")) }
-}
-
-/// The feasible node with the best sum of weighted scores; chance decides between equals.
-fn pick<'a>(
-    profile: &Profile,
-    pod: &PodInfo,
-    snapshot: &Snapshot,
-    feasible: &'a [Arc<NodeInfo>],
-    rng: &dyn Rng,
-) -> Option<&'a str> {
-    // Room was made there for this pod; it takes it if it fits, whatever else has become free.
-    let nominated = pod.nominated_node().and_then(|name| feasible.iter().find(|node| node.name() == name));
-    if let Some(node) = nominated.or(feasible.first().filter(|_| feasible.len() == 1)) {
-        return Some(node.name());
-    }
-    let totals = score_nodes(profile, pod, snapshot, feasible);
-    let best = totals.iter().max()?;
-    let equals: Vec<_> = feasible.iter().zip(&totals).filter(|(_, total)| *total == best).collect();
-    equals.get(rng.below(equals.len())).map(|(node, _)| node.name())
-}
-
-fn score_nodes(profile: &Profile, pod: &PodInfo, snapshot: &Snapshot, feasible: &[Arc<NodeInfo>]) -> Vec<i64> {
+/// The sum of weighted scores of each feasible node.
+pub fn score(setting: &Setting<'_>, pod: &PodInfo, feasible: &[Arc<NodeInfo>]) -> Vec<i64> {
     let mut totals = vec![0; feasible.len()];
-    for (plugin, weight) in &profile.scores {
-        let Some(scorer) = plugin.pre_score(pod, snapshot, feasible) else { continue };
+    if feasible.len() < 2 {
+        return totals;
+    }
+    for (plugin, weight) in setting.profile.scores() {
+        let Some(scorer) = plugin.scorer(pod, setting.snapshot, feasible) else { continue };
         let mut scores: Vec<i64> = feasible.iter().map(|node| scorer.score(node)).collect();
         scorer.normalize(&mut scores);
         for (total, score) in totals.iter_mut().zip(scores) {
@@ -268,6 +209,51 @@ fn score_nodes(profile: &Profile, pod: &PodInfo, snapshot: &Snapshot, feasible: 
         }
     }
     totals
+}
+
+/// The feasible node with the best total; chance decides between equals.
+pub fn place(setting: &Setting<'_>, pod: &PodInfo, feasible: &[Arc<NodeInfo>], totals: &[i64]) -> Decision {
+    let best = totals.iter().max();
+    let equals: Vec<_> = feasible.iter().zip(totals).filter(|(_, total)| Some(*total) == best).collect();
+    let Some((node, _)) = equals.get(setting.rng.below(equals.len())) else {
+        return Decision::Fail("empty priorityList".to_owned());
+    };
+    let mut reservation = Reservation::default();
+    for plugin in setting.profile.reserves() {
+        match plugin.take(pod, setting.snapshot, node.name()) {
+            Ok(taken) => reservation.join(taken),
+            Err(error) => {
+                return Decision::Fail(format!("running Reserve plugin {:?}: {error}", plugin.name()));
+            }
+        }
+    }
+    Decision::Place { node: node.name().to_owned(), reservation }
+}
+
+/// Says why no node fits, and looks for room to be made unless somebody has already.
+pub(crate) fn reject(
+    setting: &Setting<'_>,
+    pod: &PodInfo,
+    feasible: Feasible<'_>,
+    preemption: Option<Preemption>,
+) -> Decision {
+    let Feasible { diagnosis, filters, .. } = feasible;
+    let preemption = preemption.unwrap_or_else(|| preempt(setting, pod, filters.as_ref(), &diagnosis));
+    let (nomination, told) = match preemption {
+        Preemption::Node { node, victims } => {
+            let count = victims.len();
+            let text = format!("found a potential placement for pod on node {node}, preempting {count} victims");
+            (Nomination::Node { node, victims }, text)
+        }
+        Preemption::Unhelpful(reason) => (Nomination::Clear, reason),
+        Preemption::Ineligible(reason) | Preemption::Failed(reason) => (Nomination::Keep, reason),
+        Preemption::Off => (Nomination::Clear, String::new()),
+    };
+    let mut message = diagnosis.message(setting.snapshot.nodes.len());
+    if !told.is_empty() {
+        message = format!("{message} preemption: {told}");
+    }
+    Decision::Reject(Rejection { message, plugins: diagnosis.into_plugins(), nomination })
 }
 
 #[cfg(test)]

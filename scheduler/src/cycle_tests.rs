@@ -1,7 +1,7 @@
 //! Whole decisions: the texts that users read, and who wins.
 
 use super::*;
-use crate::testing::{cluster, node, pod};
+use crate::testing::{decided as decided_by, default_profile, node, pod, world};
 use apimachinery::clock::SeededRng;
 use serde_json::{Value, json};
 
@@ -11,8 +11,8 @@ fn sized(name: &str, cpu: &str, mut fields: Value) -> NodeInfo {
 }
 
 fn decided(spec: Value, nodes: Vec<NodeInfo>) -> Decision {
-    let snapshot = cluster(nodes.into_iter().map(|node| (node, vec![])).collect());
-    decide(&Profile::default(), &pod("p", spec), &snapshot, &SeededRng::new(1), 4)
+    let mut cache = world(nodes.into_iter().map(|node| (node, vec![])).collect());
+    decided_by(&default_profile(), &pod("p", spec), cache.snapshot(), &SeededRng::new(1), 4)
 }
 
 fn asks(cpu: &str) -> Value {
@@ -103,11 +103,12 @@ fn the_best_node_wins() {
 
 #[test]
 fn chance_decides_between_equals() {
-    let snapshot = cluster(vec![(sized("a", "4", json!({})), vec![]), (sized("b", "4", json!({})), vec![])]);
+    let mut cache = world(vec![(sized("a", "4", json!({})), vec![]), (sized("b", "4", json!({})), vec![])]);
+    let (snapshot, profile) = (cache.snapshot(), default_profile());
     let rng = SeededRng::new(7);
     let mut seen = BTreeSet::new();
     for _ in 0..32 {
-        let Decision::Place { node, .. } = decide(&Profile::default(), &pod("p", json!({})), &snapshot, &rng, 1) else {
+        let Decision::Place { node, .. } = decided_by(&profile, &pod("p", json!({})), snapshot, &rng, 1) else {
             panic!("not placed")
         };
         seen.insert(node);
@@ -118,11 +119,40 @@ fn chance_decides_between_equals() {
 #[test]
 fn threads_judge_as_one_does() {
     let nodes = (0..600).map(|i| (sized(&format!("n{i:03}"), if i == 431 { "2" } else { "1" }, json!({})), vec![]));
-    let snapshot = cluster(nodes.collect());
+    let mut cache = world(nodes.collect());
     let Decision::Place { node, .. } =
-        decide(&Profile::default(), &pod("p", asks("2")), &snapshot, &SeededRng::new(1), 4)
+        decided_by(&default_profile(), &pod("p", asks("2")), cache.snapshot(), &SeededRng::new(1), 4)
     else {
         panic!("not placed")
     };
     assert_eq!(node, "n431");
+}
+
+/// The numbers of `TestNumFeasibleNodesToFind`.
+#[test]
+fn how_many_feasible_nodes_are_enough() {
+    let cases = [(0, 10, 10), (40, 10, 10), (0, 1000, 420), (40, 1000, 400), (0, 6000, 300), (40, 6000, 2400)];
+    let mut profile = default_profile();
+    let mut cache = world(Vec::new());
+    let rng = SeededRng::new(1);
+    for (percentage, all, expected) in cases {
+        profile.percentage_of_nodes_to_score = percentage;
+        let snapshot = cache.snapshot();
+        let setting = Setting { profile: &profile, snapshot, rng: &rng, threads: 1, start: 0, extended: false };
+        assert_eq!(enough(&setting, all), expected, "{percentage} of {all}");
+    }
+}
+
+#[test]
+fn the_search_ends_early_and_goes_on_where_it_ended() {
+    let nodes = (0..300).map(|i| (sized(&format!("n{i:03}"), "4", json!({})), vec![]));
+    let mut cache = world(nodes.collect());
+    let (profile, rng) = (default_profile(), SeededRng::new(1));
+    let new = pod("p", asks("1"));
+    for (start, first) in [(0, "n000"), (150, "n150"), (250, "n250")] {
+        let snapshot = cache.snapshot();
+        let setting = Setting { profile: &profile, snapshot, rng: &rng, threads: 1, start, extended: false };
+        let Ok(feasible) = filter(&setting, &new) else { panic!("nothing fits") };
+        assert_eq!((feasible.judged, feasible.nodes.len(), feasible.nodes[0].name()), (144, 144, first));
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Said<'a> {
     pub(crate) reason: &'static str,
     pub(crate) action: &'static str,
     pub(crate) note: &'a str,
+    /// For whose sake it happened.
+    pub(crate) related: Option<&'a PodInfo>,
 }
 
 /// Remembers what was said, so that repetitions become a series.
@@ -44,7 +46,7 @@ impl Recorder {
             self.told.clear();
         }
         let name = format!("{}.{:x}", pod.name(), now.as_nanosecond());
-        let body = json!({
+        let mut body = json!({
             "apiVersion": "v1", "kind": "Event",
             "metadata": {"name": name, "namespace": pod.namespace()},
             "involvedObject": reference(pod),
@@ -52,6 +54,9 @@ impl Recorder {
             "reason": said.reason, "action": said.action, "message": note, "eventTime": time,
             "reportingComponent": self.component, "reportingInstance": self.component,
         });
+        if let Some(related) = said.related {
+            body["related"] = reference(related);
+        }
         self.told.insert(key, (name, 1));
         Write::create(path, body)
     }
@@ -87,7 +92,7 @@ mod tests {
     fn repetitions_become_a_series() {
         let mut recorder = Recorder::new("default-scheduler".to_owned());
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let said = Said { warning: true, reason: "FailedScheduling", action: "Scheduling", note: "0/1" };
+        let said = Said { warning: true, reason: "FailedScheduling", action: "Scheduling", note: "0/1", related: None };
         let first = recorder.write(&pod("p", json!({})), &said, now);
         assert_eq!(first.method, Method::POST);
         assert_eq!(first.path, "/api/v1/namespaces/default/events");

@@ -4,29 +4,17 @@
 //! returns, so a cycle's state has a type and cannot be missing. The same holds for `PreScore` and `Score`.
 
 use crate::bind::Write;
+use crate::catalog::Assumed;
+use crate::change::Change;
 use crate::pod::PodInfo;
 use crate::snapshot::{NodeInfo, Snapshot};
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The best normalised score of a node.
 pub const MAX_NODE_SCORE: i64 = 100;
-
-/// A change in the cluster that may make a rejected pod schedulable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ClusterEvent {
-    NodeAdded,
-    /// Labels, taints, allocatable or `unschedulable` changed.
-    NodeChanged,
-    /// A pod was assigned to a node, or an assigned pod changed its labels.
-    PodAssigned,
-    /// An assigned pod is gone, has ended, or asks for less.
-    PodFreed,
-    NamespaceChanged,
-    /// A claim, a volume or a storage class changed.
-    StorageChanged,
-}
 
 /// What a filter says of one node; the reasons are upstream's texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +24,8 @@ pub enum Verdict {
     Unschedulable(Vec<String>),
     /// Removing pods cannot help (`UnschedulableAndUnresolvable`).
     Unresolvable(Vec<String>),
+    /// Nothing can be said: the attempt fails and is repeated.
+    Failed(String),
 }
 
 impl Verdict {
@@ -55,6 +45,7 @@ impl Verdict {
         match self {
             Self::Fits => &[],
             Self::Unschedulable(reasons) | Self::Unresolvable(reasons) => reasons,
+            Self::Failed(reason) => std::slice::from_ref(reason),
         }
     }
 }
@@ -68,30 +59,60 @@ pub enum Prepared<'a> {
     Narrowed(Box<dyn Filter + 'a>, BTreeSet<String>),
     /// The pod fits nowhere, and removing pods cannot help.
     Rejected(String),
+    /// Nothing can be said: the attempt fails and is repeated.
+    Failed(String),
 }
 
-/// What all plugins have.
+/// What all plugins have. A plugin says here which extension points it serves.
 pub trait Plugin: Send + Sync {
     /// Upstream's name of the plugin.
     fn name(&self) -> &'static str;
 
-    /// Whether `event` may turn this plugin's rejection (`EventsToRegister`).
-    fn woken_by(&self, event: ClusterEvent) -> bool;
+    /// Whether `change` may turn this plugin's rejection of `pod` (`EventsToRegister` with its queueing hints).
+    fn woken_by(&self, pod: &PodInfo, change: &Change) -> bool;
+
+    fn pre_enqueue(&self) -> Option<&dyn PreEnqueue> {
+        None
+    }
+
+    fn pre_filter(&self) -> Option<&dyn PreFilter> {
+        None
+    }
+
+    fn pre_score(&self) -> Option<&dyn PreScore> {
+        None
+    }
+
+    fn reserve(&self) -> Option<&dyn Reserve> {
+        None
+    }
 }
 
 /// Keeps a pod out of the queue, for the returned reason.
 pub trait PreEnqueue: Plugin {
-    fn pre_enqueue(&self, pod: &Pod) -> Option<String>;
+    fn refusal(&self, pod: &Pod, snapshot: &Snapshot) -> Option<String>;
 }
 
 /// Looks at the pod and the whole snapshot before any node is judged.
 pub trait PreFilter: Plugin {
-    fn pre_filter<'a>(&'a self, pod: &'a PodInfo, snapshot: &'a Snapshot) -> Prepared<'a>;
+    fn prepare<'a>(&'a self, pod: &'a PodInfo, snapshot: &'a Snapshot) -> Prepared<'a>;
 }
 
 /// Judges one node for the pod it was prepared for.
 pub trait Filter: Send + Sync {
     fn filter(&self, node: &NodeInfo) -> Verdict;
+
+    /// A copy that [`Self::add`] and [`Self::remove`] may change; `None` if this filter counts no pods beyond those of
+    /// the node it judges.
+    fn fork(&self) -> Option<Box<dyn Filter + '_>> {
+        None
+    }
+
+    /// From now on `pod` is on `node` (`PreFilterExtensions.AddPod`).
+    fn add(&mut self, _pod: &PodInfo, _node: &NodeInfo) {}
+
+    /// From now on `pod` is no more on `node` (`PreFilterExtensions.RemovePod`).
+    fn remove(&mut self, _pod: &PodInfo, _node: &NodeInfo) {}
 }
 
 impl<F: Fn(&NodeInfo) -> Verdict + Send + Sync> Filter for F {
@@ -102,7 +123,7 @@ impl<F: Fn(&NodeInfo) -> Verdict + Send + Sync> Filter for F {
 
 /// Looks at the pod and the feasible nodes before any is scored; `None` when all would score the same.
 pub trait PreScore: Plugin {
-    fn pre_score<'a>(
+    fn scorer<'a>(
         &'a self,
         pod: &'a PodInfo,
         snapshot: &'a Snapshot,
@@ -127,7 +148,32 @@ pub fn normalize_by_max(scores: &mut [i64], reverse: bool) {
     }
 }
 
-/// What must be written before the pod is bound to `node`.
-pub trait PreBind: Plugin {
-    fn pre_bind(&self, pod: &PodInfo, snapshot: &Snapshot, node: &str) -> Vec<Write>;
+/// What is to hold until the pod is bound, and what is to be written before.
+#[derive(Debug, Default)]
+pub struct Reservation {
+    /// Counts from now on as if it were written.
+    pub assumed: Vec<Assumed>,
+    pub before_bind: Vec<Write>,
+    /// How long the bind waits for [`Reserve::ready`]; `None` if it does not wait.
+    pub waits: Option<Duration>,
+}
+
+impl Reservation {
+    /// Both; the longer wait counts.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.assumed.extend(other.assumed);
+        self.before_bind.extend(other.before_bind);
+        self.waits = self.waits.max(other.waits);
+    }
+}
+
+/// Takes what the pod needs on its node beyond room (`Reserve` and `PreBind`).
+pub trait Reserve: Plugin {
+    /// Fails with what went wrong; the attempt is then repeated.
+    fn take(&self, pod: &PodInfo, snapshot: &Snapshot, node: &str) -> Result<Reservation, String>;
+
+    /// Whether others have done their part since `before_bind` was written. Fails if they never will.
+    fn ready(&self, _pod: &PodInfo, _snapshot: &Snapshot, _node: &str) -> Result<bool, String> {
+        Ok(true)
+    }
 }

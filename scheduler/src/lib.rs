@@ -7,6 +7,9 @@
 
 pub mod bind;
 pub mod cache;
+pub mod catalog;
+pub mod change;
+pub mod config;
 pub mod cycle;
 pub mod framework;
 pub mod pod;
@@ -16,13 +19,18 @@ pub mod resources;
 pub mod snapshot;
 
 mod event;
+mod extender;
+#[cfg(test)]
+mod golden_tests;
+mod node_order;
 mod node_selection;
 mod plugin;
-mod related;
 mod run;
 mod selection;
+mod storage;
 mod taints;
 #[cfg(test)]
 mod testing;
 
-pub use run::{Config, Deps, run};
+pub use config::Config;
+pub use run::{Deps, run};

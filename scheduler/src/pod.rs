@@ -3,7 +3,8 @@
 use crate::node_selection::RequiredNodes;
 use crate::resources::{Resources, non_zero_requests, requests, running_containers};
 use crate::selection::{Labels, Selector};
-use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, PodSpec, WeightedPodAffinityTerm};
+use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, PodSpec, PodStatus, Volume, WeightedPodAffinityTerm};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
@@ -18,6 +19,8 @@ pub struct PodInfo {
     /// For scoring: containers that ask for nothing count a little.
     pub non_zero: Resources,
     pub(crate) ports: Vec<HostPort>,
+    /// The claims that its volumes name, with whether each was made for this pod, in the order of the volumes.
+    pub(crate) claims: Vec<(String, bool)>,
     pub(crate) required_nodes: RequiredNodes,
     pub(crate) required_affinity: Vec<Term>,
     pub(crate) required_anti_affinity: Vec<Term>,
@@ -74,6 +77,13 @@ impl Term {
         (self.namespaces.contains(namespace) || self.namespace_selector.matches(namespaces.get(namespace)))
             && self.selector.matches(pod.labels())
     }
+
+    /// As [`Self::matches`] where the labels of namespaces are not at hand: none then.
+    pub(crate) fn may_match(&self, pod: &Pod) -> bool {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        (self.namespaces.contains(namespace) || self.namespace_selector.matches(None))
+            && self.selector.matches(pod.metadata.labels.as_ref())
+    }
 }
 
 impl PodInfo {
@@ -94,6 +104,7 @@ impl PodInfo {
             requests: requests(&pod),
             non_zero: non_zero_requests(&pod),
             ports: host_ports(spec),
+            claims: claims(&pod),
             required_nodes: RequiredNodes::of(spec),
             required_affinity: required(
                 near.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
@@ -109,6 +120,13 @@ impl PodInfo {
             ),
             pod,
         }
+    }
+
+    /// A pod on a node: of the object only what other pods are judged by is kept, for there are many.
+    pub(crate) fn placed(pod: &Arc<Pod>) -> Self {
+        let mut this = Self::new(pod.clone());
+        this.pod = Arc::new(kept(pod));
+        this
     }
 
     pub fn spec(&self) -> &PodSpec {
@@ -131,6 +149,12 @@ impl PodInfo {
         self.pod.metadata.labels.as_ref()
     }
 
+    /// Which scheduler it wants.
+    pub fn scheduler_name(&self) -> &str {
+        let name = self.spec().scheduler_name.as_deref().filter(|name| !name.is_empty());
+        name.unwrap_or(crate::config::DEFAULT_SCHEDULER)
+    }
+
     pub fn priority(&self) -> i32 {
         self.spec().priority.unwrap_or(0)
     }
@@ -142,6 +166,11 @@ impl PodInfo {
     /// The node that preemption makes room on for this pod.
     pub fn nominated_node(&self) -> Option<&str> {
         self.pod.status.as_ref()?.nominated_node_name.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// `namespace/name` of a claim that one of its volumes names.
+    pub(crate) fn claim_key(&self, name: &str) -> String {
+        format!("{}/{name}", self.namespace())
     }
 
     pub(crate) fn has_affinity(&self) -> bool {
@@ -164,7 +193,65 @@ pub(crate) fn uid_of(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
 }
 
-fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
+/// Whether the pod counts somewhere: it has a node or room is being made for it.
+pub(crate) fn has_node(pod: &Pod) -> bool {
+    let set = |text: Option<&String>| text.is_some_and(|text| !text.is_empty());
+    set(spec_of(pod).node_name.as_ref())
+        || set(pod.status.as_ref().and_then(|status| status.nominated_node_name.as_ref()))
+}
+
+/// The claims of the pod's volumes; those of ephemeral volumes have computed names
+/// (`k8s.io/component-helpers/storage/ephemeral`).
+pub(crate) fn claims(pod: &Pod) -> Vec<(String, bool)> {
+    let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
+    let named = |volume: &Volume| {
+        let plain = volume.persistent_volume_claim.as_ref().map(|source| (source.claim_name.clone(), false));
+        plain.or_else(|| volume.ephemeral.as_ref().map(|_| (format!("{pod_name}-{}", volume.name), true)))
+    };
+    spec_of(pod).volumes.iter().flatten().filter_map(named).collect()
+}
+
+fn kept(pod: &Pod) -> Pod {
+    let (meta, spec) = (&pod.metadata, spec_of(pod));
+    let counts = |volume: &&Volume| {
+        volume.persistent_volume_claim.is_some()
+            || volume.ephemeral.is_some()
+            || volume.gce_persistent_disk.is_some()
+            || volume.aws_elastic_block_store.is_some()
+            || volume.iscsi.is_some()
+            || volume.rbd.is_some()
+    };
+    let volumes: Vec<_> = spec.volumes.iter().flatten().filter(counts).cloned().collect();
+    Pod {
+        metadata: ObjectMeta {
+            name: meta.name.clone(),
+            namespace: meta.namespace.clone(),
+            uid: meta.uid.clone(),
+            labels: meta.labels.clone(),
+            deletion_timestamp: meta.deletion_timestamp.clone(),
+            resource_version: meta.resource_version.clone(),
+            generation: meta.generation,
+            ..ObjectMeta::default()
+        },
+        spec: Some(PodSpec {
+            node_name: spec.node_name.clone(),
+            scheduler_name: spec.scheduler_name.clone(),
+            priority: spec.priority,
+            volumes: (!volumes.is_empty()).then_some(volumes),
+            resource_claims: spec.resource_claims.clone(),
+            ..PodSpec::default()
+        }),
+        status: pod.status.as_ref().map(|status| PodStatus {
+            start_time: status.start_time.clone(),
+            conditions: status.conditions.clone(),
+            nominated_node_name: status.nominated_node_name.clone(),
+            phase: status.phase.clone(),
+            ..PodStatus::default()
+        }),
+    }
+}
+
+pub(crate) fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
     let ports = running_containers(spec).flat_map(|container| container.ports.iter().flatten());
     let taken = ports.filter(|port| port.host_port.is_some_and(|number| number > 0));
     let or = |text: &Option<String>, default: &str| {

@@ -1,6 +1,7 @@
 //! The whole loop over a scripted source and a client that records what is written.
 
 use super::*;
+use crate::config::ProfileConfig;
 use apimachinery::GroupVersionResource;
 use apimachinery::clock::{FixedClock, SeededRng};
 use futures::StreamExt;
@@ -59,6 +60,10 @@ struct World {
 impl World {
     /// The client's answers are `status`; every write is `METHOD PATH` and its body.
     async fn start(status: StatusCode) -> Self {
+        Self::configured(status, Config::default()).await
+    }
+
+    async fn configured(status: StatusCode, config: Config) -> Self {
         let script = Arc::new(Script::default());
         let (record, writes) = mpsc::unbounded_channel();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -83,7 +88,7 @@ impl World {
             cancel: cancel.clone(),
             health: health.clone(),
         };
-        let running = tokio::spawn(run(Config::default(), deps));
+        let running = tokio::spawn(run(config, deps));
         while !health.load(Ordering::Relaxed) {
             assert!(!running.is_finished(), "it ended before it began");
             tokio::task::yield_now().await;
@@ -216,6 +221,71 @@ async fn gated_pods_wait_and_others_pods_are_left_alone() {
     world.script.apply("pods", &pod("q", "100m", json!({})));
     assert_eq!(world.written().await.0, "POST /api/v1/namespaces/default/pods/q/binding");
     world.script.apply("pods", &pod("p", "500m", json!({})));
+    assert_eq!(world.written().await.0, BINDING);
+    world.stop().await;
+}
+
+/// A change of a pod that is being bound must not have it bound again, nor its users told twice.
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_bound_once_whatever_happens_meanwhile() {
+    let mut world = World::start(StatusCode::OK).await;
+    world.script.apply("nodes", &node("n", "4"));
+    let mut changing = pod("p", "500m", json!({}));
+    world.script.apply("pods", &changing);
+    assert_eq!(world.written().await.0, BINDING);
+    for revision in 0..3 {
+        changing["metadata"]["annotations"] = json!({"revision": revision.to_string()});
+        world.script.apply("pods", &changing);
+    }
+    assert_eq!(world.event().await, "Scheduled: Successfully assigned default/p to n");
+    changing["spec"]["nodeName"] = "n".into();
+    world.script.apply("pods", &changing);
+    world.script.apply("pods", &pod("q", "1m", json!({})));
+    let (line, _) = world.writes.recv().await.unwrap();
+    assert_eq!(line, "POST /api/v1/namespaces/default/pods/q/binding", "nothing more is said about p");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_profile_has_its_pods() {
+    let mut config = Config::default();
+    let other = ProfileConfig { scheduler_name: "other".to_owned(), ..config.profiles[0].clone() };
+    config.profiles.push(other);
+    let mut world = World::configured(StatusCode::OK, config).await;
+    world.script.apply("nodes", &node("n", "1"));
+    world.script.apply("pods", &pod("nobodys", "1m", json!({"schedulerName": "third"})));
+    world.script.apply("pods", &pod("p", "1m", json!({"schedulerName": "other"})));
+    assert_eq!(world.written().await.0, BINDING);
+    let (_, body) = world.writes.recv().await.unwrap();
+    assert_eq!((&body["reason"], &body["reportingComponent"]), (&json!("Scheduled"), &json!("other")));
+    world.stop().await;
+}
+
+/// With volumes of this cluster the pod is bound when its claims are.
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_for_its_volumes() {
+    let config = Config { hosted_volumes: false, ..Config::default() };
+    let mut world = World::configured(StatusCode::OK, config).await;
+    world.script.apply("nodes", &node("n", "1"));
+    let class = json!({"metadata": {"name": "c"}, "provisioner": "p", "volumeBindingMode": "WaitForFirstConsumer"});
+    world.script.apply("storageclasses", &class);
+    let mut claim = json!({
+        "metadata": {"name": "data", "namespace": "default", "uid": "u"}, "spec": {"storageClassName": "c"},
+    });
+    world.script.apply("persistentvolumeclaims", &claim);
+    let volumes = json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]});
+    world.script.apply("pods", &pod("p", "1m", volumes));
+    let (line, body) = world.written().await;
+    assert_eq!((line.as_str(), &body["status"]["nominatedNodeName"]), (STATUS, &json!("n")));
+    let (line, body) = world.written().await;
+    assert_eq!(line, "PATCH /api/v1/namespaces/default/persistentvolumeclaims/data");
+    let selected = &body["metadata"]["annotations"]["volume.kubernetes.io/selected-node"];
+    assert_eq!(selected, &json!("n"));
+    claim["metadata"]["annotations"] =
+        json!({"volume.kubernetes.io/selected-node": "n", "pv.kubernetes.io/bind-completed": "yes"});
+    claim["spec"]["volumeName"] = "v".into();
+    world.script.apply("persistentvolumes", &json!({"metadata": {"name": "v"}, "spec": {}}));
+    world.script.apply("persistentvolumeclaims", &claim);
     assert_eq!(world.written().await.0, BINDING);
     world.stop().await;
 }

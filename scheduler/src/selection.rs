@@ -16,15 +16,21 @@ pub(crate) enum Selector {
 
 impl Selector {
     pub(crate) fn new(selector: Option<&LabelSelector>) -> Self {
-        let Some(selector) = selector else { return Self::Nothing };
+        Self::parse(selector).unwrap_or(Self::Nothing)
+    }
+
+    /// Fails with what is wrong with it.
+    pub(crate) fn parse(selector: Option<&LabelSelector>) -> Result<Self, String> {
+        let Some(selector) = selector else { return Ok(Self::Nothing) };
         let mut requirements: Vec<_> =
             selector.match_labels.iter().flatten().map(|(key, value)| equal(key, value)).collect();
         for rule in selector.match_expressions.iter().flatten() {
-            let Some(operator) = operator(&rule.operator) else { return Self::Nothing };
+            let name = &rule.operator;
+            let operator = operator(name).ok_or_else(|| format!("{name:?} is not a valid label selector operator"))?;
             let values = rule.values.clone().unwrap_or_default();
             requirements.push(Requirement { key: rule.key.clone(), operator, values });
         }
-        Self::All(requirements)
+        Ok(Self::All(requirements))
     }
 
     pub(crate) fn from_map(labels: &Labels) -> Self {

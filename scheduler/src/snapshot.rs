@@ -1,13 +1,13 @@
-//! What one cycle reads: nodes with their pods, and the objects around the pod in question. Never changes; preemption
-//! and nominated pods are tried on copies that share everything but one node.
+//! What one cycle reads: nodes with their pods, and the objects around them. A cycle never changes it; preemption and
+//! nominated pods are tried on copies of single nodes.
 
+use crate::catalog::Catalog;
 use crate::pod::{Namespaces, PodInfo};
-use crate::related::Related;
 use crate::resources::Resources;
 use crate::selection::Labels;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Taint};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A node, its pods, and their sums.
@@ -19,7 +19,11 @@ pub struct NodeInfo {
     pub non_zero_requested: Resources,
     pub allocatable: Resources,
     /// Image name -> size in bytes.
-    pub images: HashMap<String, i64>,
+    pub images: Arc<HashMap<String, i64>>,
+    /// How many of the pods have any affinity term, and how many a required anti-affinity term: most nodes have none
+    /// and need not be searched.
+    pub(crate) with_affinity: usize,
+    pub(crate) with_anti_affinity: usize,
 }
 
 impl NodeInfo {
@@ -30,9 +34,18 @@ impl NodeInfo {
             let size = image.size_bytes.unwrap_or(0);
             image.names.iter().flatten().map(move |name| (name.clone(), size))
         });
-        let images = images.collect();
+        let images = Arc::new(images.collect());
         let (requested, non_zero_requested) = (Resources::default(), Resources::default());
-        Self { node, pods: Vec::new(), requested, non_zero_requested, allocatable, images }
+        Self {
+            node,
+            pods: Vec::new(),
+            requested,
+            non_zero_requested,
+            allocatable,
+            images,
+            with_affinity: 0,
+            with_anti_affinity: 0,
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -47,9 +60,15 @@ impl NodeInfo {
         self.node.metadata.labels.as_ref()
     }
 
+    pub fn taints(&self) -> &[Taint] {
+        self.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
+    }
+
     pub fn add(&mut self, pod: Arc<PodInfo>) {
         self.requested.add(&pod.requests);
         self.non_zero_requested.add(&pod.non_zero);
+        self.with_affinity += usize::from(pod.has_affinity());
+        self.with_anti_affinity += usize::from(!pod.required_anti_affinity.is_empty());
         self.pods.push(pod);
     }
 
@@ -59,33 +78,33 @@ impl NodeInfo {
         let pod = self.pods.remove(at);
         self.requested.subtract(&pod.requests);
         self.non_zero_requested.subtract(&pod.non_zero);
+        self.with_affinity -= usize::from(pod.has_affinity());
+        self.with_anti_affinity -= usize::from(!pod.required_anti_affinity.is_empty());
         true
     }
 }
 
 /// Everything that a cycle may look at.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Ordered by name.
+    /// In the order in which they are looked at: one of each zone in turn.
     pub nodes: Vec<Arc<NodeInfo>>,
-    pub(crate) namespaces: Arc<Namespaces>,
-    /// Pods for which preemption makes room, by node.
-    pub(crate) nominated: Arc<HashMap<String, Vec<Arc<PodInfo>>>>,
-    pub(crate) budgets: Arc<Vec<Arc<PodDisruptionBudget>>>,
-    pub(crate) related: Arc<Related>,
+    pub(crate) positions: HashMap<String, usize>,
+    pub(crate) namespaces: Namespaces,
+    /// Pods for which room is being made, by node.
+    pub(crate) nominated: HashMap<String, Vec<Arc<PodInfo>>>,
+    pub(crate) budgets: BTreeMap<String, Arc<PodDisruptionBudget>>,
+    /// Image name -> how many nodes have it.
+    pub(crate) images: HashMap<String, usize>,
+    /// Claim -> how many pods on nodes use it.
+    pub(crate) claim_users: HashMap<String, usize>,
+    /// Pods whose victims are being sent away, by uid.
+    pub(crate) preempting: std::collections::HashSet<String>,
+    pub catalog: Catalog,
 }
 
 impl Snapshot {
     pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
-        self.nodes.iter().find(|node| node.name() == name)
-    }
-
-    /// The same cluster with another state of one node.
-    pub(crate) fn with_node(&self, node: Arc<NodeInfo>) -> Self {
-        let mut changed = self.clone();
-        if let Some(place) = changed.nodes.iter_mut().find(|old| old.name() == node.name()) {
-            *place = node;
-        }
-        changed
+        self.positions.get(name).and_then(|at| self.nodes.get(*at))
     }
 }

@@ -22,9 +22,9 @@ pub(crate) fn keeps_off(taint: &Taint) -> bool {
 }
 
 /// Whether one of `taints` keeps the pod off.
-pub(crate) fn has_untolerated(taints: Option<&Vec<Taint>>, tolerations: Option<&Vec<Toleration>>) -> bool {
+pub(crate) fn has_untolerated(taints: &[Taint], tolerations: Option<&Vec<Toleration>>) -> bool {
     let tolerated = |taint: &Taint| tolerations.into_iter().flatten().any(|toleration| tolerates(toleration, taint));
-    taints.into_iter().flatten().filter(|taint| keeps_off(taint)).any(|taint| !tolerated(taint))
+    taints.iter().filter(|taint| keeps_off(taint)).any(|taint| !tolerated(taint))
 }
 
 #[cfg(test)]
@@ -50,9 +50,9 @@ mod tests {
             let taint = Taint { key: key.into(), value: Some(value.into()), effect: effect.into(), time_added: None };
             let parsed: Toleration = serde_json::from_value(toleration.clone()).unwrap();
             assert_eq!(tolerates(&parsed, &taint), tolerated, "{toleration}");
-            assert_eq!(has_untolerated(Some(&vec![taint]), Some(&vec![parsed])), !tolerated, "{toleration}");
+            assert_eq!(has_untolerated(&[taint], Some(&vec![parsed])), !tolerated, "{toleration}");
         }
         let soft = Taint { key: "k".into(), effect: "PreferNoSchedule".into(), ..Taint::default() };
-        assert!(!has_untolerated(Some(&vec![soft]), None));
+        assert!(!has_untolerated(&[soft], None));
     }
 }

@@ -1,7 +1,12 @@
 //! Objects for tests, from the JSON that matters.
 
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::cycle::{Decision, Setting, decide};
 use crate::pod::PodInfo;
+use crate::profile::Profile;
 use crate::snapshot::{NodeInfo, Snapshot};
+use apimachinery::clock::Rng;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -31,12 +36,29 @@ pub(crate) fn object(mut pod: Value) -> Arc<PodInfo> {
 }
 
 /// Nodes with the pods that are on them.
-pub(crate) fn cluster(nodes: Vec<(NodeInfo, Vec<Arc<PodInfo>>)>) -> Snapshot {
-    let place = |(mut node, pods): (NodeInfo, Vec<Arc<PodInfo>>)| {
+pub(crate) fn world(nodes: Vec<(NodeInfo, Vec<Arc<PodInfo>>)>) -> Cache {
+    let mut cache = Cache::default();
+    for (node, pods) in nodes {
+        cache.set_node(node.node.clone());
         for pod in pods {
-            node.add(pod);
+            cache.set_pod((*pod).clone(), node.name());
         }
-        Arc::new(node)
-    };
-    Snapshot { nodes: nodes.into_iter().map(place).collect(), ..Snapshot::default() }
+    }
+    cache
+}
+
+/// The profile that nobody has configured.
+pub(crate) fn default_profile() -> Profile {
+    Profile::all(&Config::default()).unwrap().remove(0)
+}
+
+pub(crate) fn decided(
+    profile: &Profile,
+    pod: &PodInfo,
+    snapshot: &Snapshot,
+    rng: &dyn Rng,
+    threads: usize,
+) -> Decision {
+    let setting = Setting { profile, snapshot, rng, threads, start: 0, extended: false };
+    decide(&setting, pod)
 }

@@ -1,8 +1,9 @@
 //! Cases of upstream's `defaultpreemption/default_preemption_test.go`, on nodes of 500m.
 
 use super::*;
-use crate::cycle::{Decision, Nomination, decide};
-use crate::testing::{cluster, node, object};
+use crate::cache::Cache;
+use crate::cycle::{Decision, Nomination};
+use crate::testing::{decided, default_profile, node, object, world};
 use apimachinery::clock::SeededRng;
 use serde_json::{Value, json};
 
@@ -21,10 +22,10 @@ fn plain(name: &str, priority: i32, cpu: i32) -> Arc<PodInfo> {
     at(name, priority, cpu, json!({}))
 }
 
-fn nodes(pods: Vec<Vec<Arc<PodInfo>>>) -> Snapshot {
+fn nodes(pods: Vec<Vec<Arc<PodInfo>>>) -> Cache {
     let allocatable = json!({"cpu": "500m", "memory": "1Gi", "pods": "10"});
     let nodes = pods.into_iter().enumerate();
-    cluster(
+    world(
         nodes
             .map(|(i, pods)| (node(&format!("n{i}"), json!({"status": {"allocatable": allocatable}})), pods))
             .collect(),
@@ -32,8 +33,9 @@ fn nodes(pods: Vec<Vec<Arc<PodInfo>>>) -> Snapshot {
 }
 
 /// `NODE: VICTIMS`, or the message.
-fn outcome(pod: &PodInfo, snapshot: &Snapshot) -> String {
-    match decide(&Profile::default(), pod, snapshot, &SeededRng::new(1), 1) {
+fn outcome(pod: &PodInfo, cache: &mut Cache) -> String {
+    match decided(&default_profile(), pod, cache.snapshot(), &SeededRng::new(1), 1) {
+        Decision::Fail(message) => message,
         Decision::Place { node, .. } => format!("placed on {node}"),
         Decision::Reject(rejection) => match rejection.nomination {
             Nomination::Node { node, victims } => {
@@ -94,25 +96,26 @@ fn victims() {
         ),
     ];
     for (name, pods, pod, expected) in cases {
-        assert_eq!(outcome(&pod, &nodes(pods)), expected, "{name}");
+        assert_eq!(outcome(&pod, &mut nodes(pods)), expected, "{name}");
     }
 }
 
 #[test]
 fn disruption_budgets_are_spared() {
-    let mut snapshot = nodes(vec![vec![plain("low", 0, 400)], vec![plain("mid", 5, 400)]]);
+    let mut cache = nodes(vec![vec![plain("low", 0, 400)], vec![plain("mid", 5, 400)]]);
     let budget = json!({
         "metadata": {"name": "b", "namespace": "default"}, "spec": {"selector": {"matchLabels": {"app": "low"}}},
         "status": {"currentHealthy": 1, "desiredHealthy": 1, "disruptionsAllowed": 0, "expectedPods": 1},
     });
-    snapshot.budgets = Arc::new(vec![Arc::new(serde_json::from_value(budget).unwrap())]);
-    assert_eq!(outcome(&plain("new", 10, 200), &snapshot), "n1: mid");
+    let budget = Arc::new(serde_json::from_value(budget).unwrap());
+    cache.snapshot_mut().budgets.insert("default/b".to_owned(), budget);
+    assert_eq!(outcome(&plain("new", 10, 200), &mut cache), "n1: mid");
 }
 
 #[test]
 fn room_that_is_made_is_kept() {
-    let mut snapshot = nodes(vec![vec![]]);
-    snapshot.nominated = Arc::new([("n0".to_owned(), vec![plain("first", 10, 400)])].into());
-    assert_eq!(outcome(&plain("higher", 11, 200), &snapshot), "placed on n0");
-    assert!(outcome(&plain("equal", 10, 200), &snapshot).starts_with("0/1 nodes are available: 1 Insufficient cpu."));
+    let mut cache = nodes(vec![vec![]]);
+    cache.nominate(&plain("first", 10, 400), Some("n0"));
+    assert_eq!(outcome(&plain("higher", 11, 200), &mut cache), "placed on n0");
+    assert!(outcome(&plain("equal", 10, 200), &mut cache).starts_with("0/1 nodes are available: 1 Insufficient cpu."));
 }

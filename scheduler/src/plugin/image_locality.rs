@@ -1,9 +1,9 @@
 //! Nodes that have the pod's images already are better, the more so the larger the images.
 
-use crate::framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, PreScore, Score};
+use crate::change::Change;
+use crate::framework::{MAX_NODE_SCORE, Plugin, PreScore, Score};
 use crate::pod::PodInfo;
 use crate::snapshot::{NodeInfo, Snapshot};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(crate) struct ImageLocality;
@@ -17,8 +17,12 @@ impl Plugin for ImageLocality {
         "ImageLocality"
     }
 
-    fn woken_by(&self, _: ClusterEvent) -> bool {
+    fn woken_by(&self, _: &PodInfo, _: &Change) -> bool {
         false
+    }
+
+    fn pre_score(&self) -> Option<&dyn PreScore> {
+        Some(self)
     }
 }
 
@@ -28,7 +32,7 @@ struct Images {
 }
 
 impl PreScore for ImageLocality {
-    fn pre_score<'a>(
+    fn scorer<'a>(
         &'a self,
         pod: &'a PodInfo,
         snapshot: &'a Snapshot,
@@ -38,13 +42,11 @@ impl PreScore for ImageLocality {
         let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
         let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref());
         let names = containers.map(|container| &container.image).chain(volumes.map(|image| &image.reference));
-        let mut spread: HashMap<String, f64> = HashMap::new();
         let images: Vec<_> = names
             .map(|name| {
                 let name = normalized(name.as_deref().unwrap_or_default());
-                let having = || snapshot.nodes.iter().filter(|node| node.images.contains_key(&name)).count();
-                let share =
-                    *spread.entry(name.clone()).or_insert_with(|| having() as f64 / snapshot.nodes.len() as f64);
+                let having = snapshot.images.get(&name).copied().unwrap_or(0);
+                let share = having as f64 / snapshot.nodes.len() as f64;
                 (name, share)
             })
             .collect();

@@ -1,25 +1,54 @@
 //! `nodeSelector` and node affinity: which nodes a pod must have and which it would like.
 
-use crate::framework::{ClusterEvent, Plugin, PreFilter, PreScore, Prepared, Score, Verdict, normalize_by_max};
-use crate::node_selection::{Term, preferred};
+use crate::change::{Actions, Change};
+use crate::framework::{Plugin, PreFilter, PreScore, Prepared, Score, Verdict, normalize_by_max};
+use crate::node_selection::{Term, any_matches, preferred, terms};
 use crate::pod::PodInfo;
 use crate::snapshot::{NodeInfo, Snapshot};
-use k8s_openapi::api::core::v1::{NodeAffinity as Affinity, NodeSelectorTerm, PodSpec};
+use k8s_openapi::api::core::v1::{Node, NodeAffinity as Affinity, NodeSelectorTerm, PodSpec};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub(crate) struct NodeAffinity;
+/// With what the scheduler itself demands of all its pods (`NodeAffinityArgs.addedAffinity`).
+#[derive(Default)]
+pub(crate) struct NodeAffinity {
+    enforced: Option<Vec<Term>>,
+    added: Vec<(i64, Term)>,
+}
 
 const REASON: &str = "node(s) didn't match Pod's node affinity/selector";
+const ENFORCED: &str = "node(s) didn't match scheduler-enforced node affinity";
 const CONFLICT: &str = "pod affinity terms conflict";
+
+impl NodeAffinity {
+    pub(crate) fn new(added: Option<&Affinity>) -> Self {
+        let required = added.and_then(|added| added.required_during_scheduling_ignored_during_execution.as_ref());
+        let wished = added.and_then(|added| added.preferred_during_scheduling_ignored_during_execution.as_deref());
+        Self { enforced: required.map(terms), added: preferred(wished.unwrap_or_default()) }
+    }
+
+    fn allows(&self, node: &Node) -> bool {
+        self.enforced.as_ref().is_none_or(|terms| any_matches(terms, node))
+    }
+}
 
 impl Plugin for NodeAffinity {
     fn name(&self) -> &'static str {
         "NodeAffinity"
     }
 
-    fn woken_by(&self, event: ClusterEvent) -> bool {
-        matches!(event, ClusterEvent::NodeAdded | ClusterEvent::NodeChanged)
+    fn woken_by(&self, pod: &PodInfo, change: &Change) -> bool {
+        let Some(pair) = change.node(Actions::ADD.or(Actions::NODE_LABEL)) else { return false };
+        let matches = |node: &Node| pod.required_nodes.matches(node);
+        pair.after().is_some_and(|node| self.allows(node) && matches(node)) && !pair.before().is_some_and(matches)
+    }
+
+    fn pre_filter(&self) -> Option<&dyn PreFilter> {
+        Some(self)
+    }
+
+    fn pre_score(&self) -> Option<&dyn PreScore> {
+        Some(self)
     }
 }
 
@@ -40,12 +69,18 @@ fn named(terms: &[NodeSelectorTerm]) -> Option<BTreeSet<String>> {
 }
 
 impl PreFilter for NodeAffinity {
-    fn pre_filter<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
-        if pod.required_nodes.is_empty() {
+    fn prepare<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
+        if pod.required_nodes.is_empty() && self.enforced.is_none() {
             return Prepared::Skip;
         }
         let filter = Box::new(|node: &NodeInfo| {
-            if pod.required_nodes.matches(&node.node) { Verdict::Fits } else { Verdict::unresolvable(REASON) }
+            if !self.allows(&node.node) {
+                Verdict::unresolvable(ENFORCED)
+            } else if pod.required_nodes.matches(&node.node) {
+                Verdict::Fits
+            } else {
+                Verdict::unresolvable(REASON)
+            }
         });
         let required =
             affinity(pod.spec()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
@@ -57,18 +92,22 @@ impl PreFilter for NodeAffinity {
     }
 }
 
-struct Preferred(Vec<(i64, Term)>);
+struct Preferred<'a>(Vec<(i64, Term)>, &'a [(i64, Term)]);
 
 impl PreScore for NodeAffinity {
-    fn pre_score<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot, _: &[Arc<NodeInfo>]) -> Option<Box<dyn Score + 'a>> {
-        let terms = affinity(pod.spec())?.preferred_during_scheduling_ignored_during_execution.as_ref()?;
-        (!terms.is_empty()).then(|| Box::new(Preferred(preferred(terms))) as Box<dyn Score>)
+    fn scorer<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot, _: &[Arc<NodeInfo>]) -> Option<Box<dyn Score + 'a>> {
+        let own = affinity(pod.spec()).and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_deref());
+        if own.is_none_or(<[_]>::is_empty) && self.added.is_empty() {
+            return None;
+        }
+        Some(Box::new(Preferred(preferred(own.unwrap_or_default()), &self.added)))
     }
 }
 
-impl Score for Preferred {
+impl Score for Preferred<'_> {
     fn score(&self, node: &NodeInfo) -> i64 {
-        self.0.iter().filter(|(_, term)| term.matches(&node.node)).map(|(weight, _)| weight).sum()
+        let all = self.0.iter().chain(self.1);
+        all.filter(|(_, term)| term.matches(&node.node)).map(|(weight, _)| weight).sum()
     }
 
     fn normalize(&self, scores: &mut [i64]) {

@@ -1,6 +1,7 @@
 //! A pod that names its node fits there only.
 
-use crate::framework::{ClusterEvent, Plugin, PreFilter, Prepared, Verdict};
+use crate::change::{Actions, Change};
+use crate::framework::{Plugin, PreFilter, Prepared, Verdict};
 use crate::pod::PodInfo;
 use crate::snapshot::{NodeInfo, Snapshot};
 
@@ -13,19 +14,23 @@ impl Plugin for NodeName {
         "NodeName"
     }
 
-    fn woken_by(&self, event: ClusterEvent) -> bool {
-        event == ClusterEvent::NodeAdded
+    fn woken_by(&self, _: &PodInfo, change: &Change) -> bool {
+        change.node(Actions::ADD).is_some()
+    }
+
+    fn pre_filter(&self) -> Option<&dyn PreFilter> {
+        Some(self)
     }
 }
 
 impl PreFilter for NodeName {
-    fn pre_filter<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
+    fn prepare<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
         let Some(wanted) = pod.spec().node_name.as_deref().filter(|name| !name.is_empty()) else {
             return Prepared::Skip;
         };
         let filter = move |node: &NodeInfo| {
             if node.name() == wanted { Verdict::Fits } else { Verdict::unresolvable(REASON) }
         };
-        Prepared::Filter(Box::new(filter))
+        Prepared::Narrowed(Box::new(filter), [wanted.to_owned()].into())
     }
 }

@@ -1,32 +1,43 @@
 //! Two pods cannot have the same port of one node.
 
-use crate::framework::{ClusterEvent, Plugin, PreFilter, Prepared, Verdict};
-use crate::pod::PodInfo;
+use crate::change::{Actions, Change};
+use crate::framework::{Plugin, PreFilter, Prepared, Verdict};
+use crate::pod::{HostPort, PodInfo, has_node, host_ports, spec_of};
 use crate::snapshot::{NodeInfo, Snapshot};
 
 pub(crate) struct NodePorts;
 
 const REASON: &str = "node(s) didn't have free ports for the requested pod ports";
 
+fn conflict<'a>(wanted: &[HostPort], mut taken: impl Iterator<Item = &'a HostPort>) -> bool {
+    taken.any(|taken| wanted.iter().any(|wanted| wanted.conflicts(taken)))
+}
+
 impl Plugin for NodePorts {
     fn name(&self) -> &'static str {
         "NodePorts"
     }
 
-    fn woken_by(&self, event: ClusterEvent) -> bool {
-        matches!(event, ClusterEvent::NodeAdded | ClusterEvent::PodFreed)
+    fn woken_by(&self, pod: &PodInfo, change: &Change) -> bool {
+        if let Some(gone) = change.assigned(Actions::DELETE).and_then(|pair| pair.before()) {
+            return has_node(gone) && conflict(&pod.ports, host_ports(spec_of(gone)).iter());
+        }
+        change.node(Actions::ADD).is_some()
+    }
+
+    fn pre_filter(&self) -> Option<&dyn PreFilter> {
+        Some(self)
     }
 }
 
 impl PreFilter for NodePorts {
-    fn pre_filter<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
+    fn prepare<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
         if pod.ports.is_empty() {
             return Prepared::Skip;
         }
         Prepared::Filter(Box::new(|node: &NodeInfo| {
-            let mut taken = node.pods.iter().flat_map(|pod| &pod.ports);
-            let conflict = taken.any(|taken| pod.ports.iter().any(|wanted| wanted.conflicts(taken)));
-            if conflict { Verdict::unschedulable(REASON) } else { Verdict::Fits }
+            let taken = node.pods.iter().flat_map(|pod| &pod.ports);
+            if conflict(&pod.ports, taken) { Verdict::unschedulable(REASON) } else { Verdict::Fits }
         }))
     }
 }
@@ -34,7 +45,7 @@ impl PreFilter for NodePorts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cluster, node, pod};
+    use crate::testing::{node, pod, world};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -62,11 +73,10 @@ mod tests {
             (&["UDP//8001"], &["TCP//8001"], false),
         ];
         for (new, there, conflict) in cases {
-            let snapshot = cluster(vec![(node("n", json!({})), vec![with_ports("there", there)])]);
+            let mut cache = world(vec![(node("n", json!({})), vec![with_ports("there", there)])]);
+            let snapshot = cache.snapshot();
             let pod = with_ports("new", new);
-            let Prepared::Filter(filter) = NodePorts.pre_filter(&pod, &snapshot) else {
-                panic!("{new:?} says nothing")
-            };
+            let Prepared::Filter(filter) = NodePorts.prepare(&pod, snapshot) else { panic!("{new:?} says nothing") };
             assert_eq!(!filter.filter(&snapshot.nodes[0]).fits(), conflict, "{new:?} beside {there:?}");
         }
     }

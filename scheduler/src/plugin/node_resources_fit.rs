@@ -1,160 +1,153 @@
-//! A node must have what the pod asks for; the emptier it stays, the better (`LeastAllocated` over cpu and memory).
+//! A node must have what the pod asks for; how much of it stays free decides how good it is.
 
-use crate::framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, PreFilter, PreScore, Prepared, Score, Verdict};
-use crate::pod::PodInfo;
-use crate::resources::Resources;
+use super::resource_allocation::{Strategy, shares};
+use crate::change::{Actions, Change, Changed};
+use crate::config::args::{NodeResourcesFitArgs, ResourceSpec};
+use crate::framework::{Plugin, PreFilter, PreScore, Prepared, Score, Verdict};
+use crate::pod::{PodInfo, has_node};
+use crate::resources::{Resources, is_extended, requests, scored_requests};
 use crate::snapshot::{NodeInfo, Snapshot};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::resource::v1::DeviceClass;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-pub(crate) struct NodeResourcesFit;
+/// What a device class's implicit extended resource begins with.
+const CLASS_PREFIX: &str = "deviceclass.resource.kubernetes.io/";
+
+pub(crate) struct NodeResourcesFit {
+    ignored: HashSet<String>,
+    ignored_groups: HashSet<String>,
+    strategy: Strategy,
+    resources: Vec<ResourceSpec>,
+}
+
+impl NodeResourcesFit {
+    pub(crate) fn new(args: &NodeResourcesFitArgs) -> Self {
+        Self {
+            ignored: args.ignored_resources.iter().cloned().collect(),
+            ignored_groups: args.ignored_resource_groups.iter().cloned().collect(),
+            strategy: Strategy::new(&args.scoring_strategy),
+            resources: args.scoring_strategy.resources.clone(),
+        }
+    }
+
+    /// Whether others than nodes give out the resource: extenders do, and nodes are not asked for it.
+    fn ignores(&self, name: &str) -> bool {
+        is_extended(name)
+            && (self.ignored.contains(name)
+                || name.split_once('/').is_some_and(|(group, _)| self.ignored_groups.contains(group)))
+    }
+
+    /// Unresolvable if the pod asks for more than the node has when empty.
+    fn fits(&self, asked: &Resources, node: &NodeInfo, delegated: &HashSet<String>) -> Verdict {
+        let (mut reasons, mut unresolvable) = (Vec::new(), false);
+        if node.pods.len() as i64 + 1 > node.allocatable.pods {
+            reasons.push("Too many pods".to_owned());
+        }
+        for (name, wanted) in asked.iter().filter(|(_, wanted)| *wanted > 0) {
+            let all = node.allocatable.of(name);
+            // Devices stand in for a resource that the node does not have.
+            if self.ignores(name) || (all <= 0 && delegated.contains(name)) {
+                continue;
+            }
+            if wanted > all - node.requested.of(name) {
+                reasons.push(format!("Insufficient {name}"));
+                unresolvable |= wanted > all;
+            }
+        }
+        match (reasons.is_empty(), unresolvable) {
+            (true, _) => Verdict::Fits,
+            (false, true) => Verdict::Unresolvable(reasons),
+            (false, false) => Verdict::Unschedulable(reasons),
+        }
+    }
+
+    /// Whether a new node or what a node has more of could hold the pod.
+    fn node_helps(&self, pod: &PodInfo, old: Option<&Node>, new: &Node) -> bool {
+        let bare = |node: &Node| NodeInfo::new(Arc::new(node.clone()));
+        let new = bare(new);
+        if !self.fits(&pod.requests, &new, &HashSet::new()).fits() {
+            return false;
+        }
+        let Some(old) = old.map(bare) else { return true };
+        let more = |(name, wanted): (&str, i64)| wanted > 0 && new.allocatable.of(name) > old.allocatable.of(name);
+        new.allocatable.pods > old.allocatable.pods || pod.requests.iter().any(more)
+    }
+}
+
+/// The extended resource that the class stands in for by its own word.
+fn extended_name(class: &DeviceClass) -> Option<&str> {
+    class.spec.as_ref()?.extended_resource_name.as_deref().filter(|name| !name.is_empty())
+}
+
+/// The extended resources that a device class stands in for.
+fn delegated(snapshot: &Snapshot) -> HashSet<String> {
+    let classes = snapshot.catalog.device_classes.iter();
+    let names = classes.flat_map(|class| {
+        let implicit = class.metadata.name.as_ref().map(|name| format!("{CLASS_PREFIX}{name}"));
+        implicit.into_iter().chain(extended_name(class).map(str::to_owned))
+    });
+    names.collect()
+}
 
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
         "NodeResourcesFit"
     }
 
-    fn woken_by(&self, event: ClusterEvent) -> bool {
-        matches!(event, ClusterEvent::NodeAdded | ClusterEvent::NodeChanged | ClusterEvent::PodFreed)
+    fn woken_by(&self, pod: &PodInfo, change: &Change) -> bool {
+        if let Some(gone) = change.assigned(Actions::DELETE).and_then(|pair| pair.before()) {
+            return has_node(gone);
+        }
+        if let Some(pair) = change.assigned(Actions::POD_SCALE_DOWN) {
+            let (Some(old), Some(new)) = (pair.before(), pair.after()) else { return true };
+            let (old, new) = (requests(old), requests(new));
+            return pod.requests.iter().any(|(name, wanted)| wanted > 0 && old.of(name) > new.of(name));
+        }
+        if let Some(pair) = change.node(Actions::ADD.or(Actions::NODE_ALLOCATABLE)) {
+            return pair.after().is_some_and(|new| self.node_helps(pod, pair.before(), new));
+        }
+        if let Changed::DeviceClass(pair) = &change.object {
+            let Some(new) = pair.after() else { return false };
+            let name = extended_name(new);
+            let implicit = format!("{CLASS_PREFIX}{}", new.metadata.name.as_deref().unwrap_or_default());
+            let renamed = pair.before().is_none_or(|old| extended_name(old) != name);
+            return (pair.before().is_none() && pod.requests.of(&implicit) > 0)
+                || (renamed && name.is_some_and(|name| pod.requests.of(name) > 0));
+        }
+        change.target(Actions::POD_SCALE_DOWN).is_some()
+    }
+
+    fn pre_filter(&self) -> Option<&dyn PreFilter> {
+        Some(self)
+    }
+
+    fn pre_score(&self) -> Option<&dyn PreScore> {
+        Some(self)
     }
 }
 
 impl PreFilter for NodeResourcesFit {
-    fn pre_filter<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
-        Prepared::Filter(Box::new(|node: &NodeInfo| fits(&pod.requests, node)))
+    fn prepare<'a>(&'a self, pod: &'a PodInfo, snapshot: &'a Snapshot) -> Prepared<'a> {
+        let delegated = delegated(snapshot);
+        Prepared::Filter(Box::new(move |node: &NodeInfo| self.fits(&pod.requests, node, &delegated)))
     }
 }
 
-/// Unresolvable if the pod asks for more than the node has when empty.
-fn fits(requests: &Resources, node: &NodeInfo) -> Verdict {
-    let (mut reasons, mut unresolvable) = (Vec::new(), false);
-    if node.pods.len() as i64 + 1 > node.allocatable.of("pods") {
-        reasons.push("Too many pods".to_owned());
-    }
-    // The order is upstream's: what every node has first, then the rest by name.
-    let common = ["cpu", "memory", "ephemeral-storage"];
-    let rest = requests.iter().map(|(name, _)| name).filter(|name| !common.contains(name));
-    for name in common.into_iter().chain(rest) {
-        let (wanted, all) = (requests.of(name), node.allocatable.of(name));
-        if wanted > 0 && wanted > all - node.requested.of(name) {
-            reasons.push(format!("Insufficient {name}"));
-            unresolvable |= wanted > all;
-        }
-    }
-    match (reasons.is_empty(), unresolvable) {
-        (true, _) => Verdict::Fits,
-        (false, true) => Verdict::Unresolvable(reasons),
-        (false, false) => Verdict::Unschedulable(reasons),
-    }
+struct Allocation<'a> {
+    plugin: &'a NodeResourcesFit,
+    asked: Resources,
 }
-
-struct LeastAllocated<'a>(&'a Resources);
 
 impl PreScore for NodeResourcesFit {
-    fn pre_score<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot, _: &[Arc<NodeInfo>]) -> Option<Box<dyn Score + 'a>> {
-        Some(Box::new(LeastAllocated(&pod.non_zero)))
+    fn scorer<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot, _: &[Arc<NodeInfo>]) -> Option<Box<dyn Score + 'a>> {
+        Some(Box::new(Allocation { plugin: self, asked: scored_requests(&pod.pod) }))
     }
 }
 
-impl Score for LeastAllocated<'_> {
+impl Score for Allocation<'_> {
     fn score(&self, node: &NodeInfo) -> i64 {
-        let share = |name: &str| {
-            let all = node.allocatable.of(name);
-            let taken = node.non_zero_requested.of(name) + self.0.of(name);
-            (all != 0).then(|| if taken > all { 0 } else { (all - taken) * MAX_NODE_SCORE / all })
-        };
-        let shares: Vec<i64> = ["cpu", "memory"].into_iter().filter_map(share).collect();
-        if shares.is_empty() { 0 } else { shares.iter().sum::<i64>() / shares.len() as i64 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{node, pod};
-    use serde_json::json;
-
-    fn asks(cpu: i64, memory: i64) -> serde_json::Value {
-        json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": format!("{cpu}m"), "memory": memory.to_string()}}}]})
-    }
-
-    /// `TestEnoughRequests` of upstream's `fit_test.go`: an allocatable of 10m, 20 and 32 pods.
-    #[test]
-    fn enough_requests() {
-        let cases = [
-            ("no resources requested always fits", json!({"containers": [{"name": "c"}]}), (10, 20), vec![], false),
-            ("too many resources fails", asks(1, 1), (10, 20), vec!["Insufficient cpu", "Insufficient memory"], false),
-            (
-                "too many resources fails due to init container cpu",
-                json!({"containers": asks(1, 1)["containers"], "initContainers": asks(3, 1)["containers"]}),
-                (8, 19),
-                vec!["Insufficient cpu"],
-                false,
-            ),
-            ("both resources fit", asks(1, 1), (5, 5), vec![], false),
-            ("one resource memory fits", asks(2, 1), (9, 5), vec!["Insufficient cpu"], false),
-            ("one resource cpu fits", asks(1, 2), (5, 19), vec!["Insufficient memory"], false),
-            ("more than the node has", asks(11, 1), (0, 0), vec!["Insufficient cpu"], true),
-            (
-                "equal edge case for init container",
-                json!({"containers": asks(4, 1)["containers"], "initContainers": asks(5, 1)["containers"]}),
-                (5, 19),
-                vec![],
-                false,
-            ),
-            (
-                "a sidecar runs beside the containers",
-                json!({"containers": asks(1, 1)["containers"], "initContainers": [{"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "3m"}}}]}),
-                (7, 0),
-                vec!["Insufficient cpu"],
-                false,
-            ),
-            (
-                "overhead counts",
-                json!({"containers": asks(1, 1)["containers"], "overhead": {"cpu": "3m"}}),
-                (7, 0),
-                vec!["Insufficient cpu"],
-                false,
-            ),
-            (
-                "what the pod asks for replaces what its containers ask for",
-                json!({"containers": asks(9, 1)["containers"], "resources": {"requests": {"cpu": "2m"}}}),
-                (8, 0),
-                vec![],
-                false,
-            ),
-            (
-                "an extended resource that the node lacks",
-                json!({"containers": [{"name": "c", "resources": {"requests": {"example.com/aaa": "1"}}}]}),
-                (0, 0),
-                vec!["Insufficient example.com/aaa"],
-                true,
-            ),
-        ];
-        for (name, spec, (cpu, memory), reasons, unresolvable) in cases {
-            let mut node = node("n", json!({"status": {"allocatable": {"cpu": "10m", "memory": "20", "pods": "32"}}}));
-            node.add(pod("there", asks(cpu, memory)));
-            let pod = pod("new", spec);
-            let verdict = fits(&pod.requests, &node);
-            assert_eq!(verdict.reasons(), reasons, "{name}");
-            assert_eq!(matches!(verdict, Verdict::Unresolvable(_)), unresolvable, "{name}");
-        }
-    }
-
-    /// Cases of `TestLeastAllocatedScoringStrategy`.
-    #[test]
-    fn least_allocated() {
-        let cases = [
-            ("nothing scheduled, resources requested", (4000, 10000), (0, 0), (3000, 5000), 37),
-            ("requested resources exceed node capacity", (4000, 10000), (0, 0), (5000, 5000), 25),
-            ("some pods scheduled", (10000, 20000), (3000, 5000), (3000, 5000), 45),
-        ];
-        for (name, (cpu, memory), (used_cpu, used_memory), (new_cpu, new_memory), score) in cases {
-            let allocatable = json!({"cpu": format!("{cpu}m"), "memory": memory.to_string(), "pods": "9"});
-            let mut node = node("n", json!({"status": {"allocatable": allocatable}}));
-            if used_cpu > 0 {
-                node.add(pod("there", asks(used_cpu, used_memory)));
-            }
-            assert_eq!(LeastAllocated(&pod("new", asks(new_cpu, new_memory)).non_zero).score(&node), score, "{name}");
-        }
+        self.plugin.strategy.score(shares(&self.plugin.resources, &self.asked, node, false))
     }
 }

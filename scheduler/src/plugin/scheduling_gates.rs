@@ -1,7 +1,9 @@
 //! A pod with scheduling gates is not looked at until the last one is removed.
 
-use crate::framework::{ClusterEvent, Plugin, PreEnqueue};
-use crate::pod::spec_of;
+use crate::change::{Actions, Change};
+use crate::framework::{Plugin, PreEnqueue};
+use crate::pod::{PodInfo, spec_of};
+use crate::snapshot::Snapshot;
 use k8s_openapi::api::core::v1::Pod;
 
 pub(crate) struct SchedulingGates;
@@ -11,14 +13,17 @@ impl Plugin for SchedulingGates {
         "SchedulingGates"
     }
 
-    /// Only the pod's own change counts, which enters the queue anew.
-    fn woken_by(&self, _: ClusterEvent) -> bool {
-        false
+    fn woken_by(&self, _: &PodInfo, change: &Change) -> bool {
+        change.target(Actions::POD_GATES_ELIMINATED).is_some()
+    }
+
+    fn pre_enqueue(&self) -> Option<&dyn PreEnqueue> {
+        Some(self)
     }
 }
 
 impl PreEnqueue for SchedulingGates {
-    fn pre_enqueue(&self, pod: &Pod) -> Option<String> {
+    fn refusal(&self, pod: &Pod, _: &Snapshot) -> Option<String> {
         let gates: Vec<_> = spec_of(pod).scheduling_gates.iter().flatten().map(|gate| gate.name.as_str()).collect();
         (!gates.is_empty()).then(|| format!("waiting for scheduling gates: [{}]", gates.join(" ")))
     }

@@ -1,10 +1,11 @@
 //! Nodes with taints take pods that tolerate them; nodes that would rather not are avoided.
 
-use crate::framework::{ClusterEvent, Plugin, PreFilter, PreScore, Prepared, Score, Verdict, normalize_by_max};
+use crate::change::{Actions, Change};
+use crate::framework::{Plugin, PreFilter, PreScore, Prepared, Score, Verdict, normalize_by_max};
 use crate::pod::PodInfo;
 use crate::snapshot::{NodeInfo, Snapshot};
 use crate::taints::{has_untolerated, tolerates};
-use k8s_openapi::api::core::v1::Toleration;
+use k8s_openapi::api::core::v1::{Node, Toleration};
 use std::sync::Arc;
 
 pub(crate) struct TaintToleration;
@@ -16,17 +17,31 @@ impl Plugin for TaintToleration {
         "TaintToleration"
     }
 
-    fn woken_by(&self, event: ClusterEvent) -> bool {
-        matches!(event, ClusterEvent::NodeAdded | ClusterEvent::NodeChanged)
+    fn woken_by(&self, pod: &PodInfo, change: &Change) -> bool {
+        let Some(pair) = change.node(Actions::ADD.or(Actions::NODE_TAINT)) else {
+            return change.target(Actions::POD_TOLERATION).is_some();
+        };
+        let kept_off = |node: &Node| {
+            let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+            has_untolerated(taints, pod.spec().tolerations.as_ref())
+        };
+        pair.before().is_none_or(kept_off) && !pair.after().is_none_or(kept_off)
+    }
+
+    fn pre_filter(&self) -> Option<&dyn PreFilter> {
+        Some(self)
+    }
+
+    fn pre_score(&self) -> Option<&dyn PreScore> {
+        Some(self)
     }
 }
 
 impl PreFilter for TaintToleration {
-    fn pre_filter<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
+    fn prepare<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot) -> Prepared<'a> {
         let tolerations = pod.spec().tolerations.as_ref();
         Prepared::Filter(Box::new(move |node: &NodeInfo| {
-            let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-            if has_untolerated(taints, tolerations) { Verdict::unresolvable(REASON) } else { Verdict::Fits }
+            if has_untolerated(node.taints(), tolerations) { Verdict::unresolvable(REASON) } else { Verdict::Fits }
         }))
     }
 }
@@ -35,7 +50,7 @@ impl PreFilter for TaintToleration {
 struct Intolerable<'a>(Vec<&'a Toleration>);
 
 impl PreScore for TaintToleration {
-    fn pre_score<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot, _: &[Arc<NodeInfo>]) -> Option<Box<dyn Score + 'a>> {
+    fn scorer<'a>(&'a self, pod: &'a PodInfo, _: &'a Snapshot, _: &[Arc<NodeInfo>]) -> Option<Box<dyn Score + 'a>> {
         let soft = |toleration: &&Toleration| {
             matches!(toleration.effect.as_deref().unwrap_or_default(), "" | "PreferNoSchedule")
         };
@@ -45,8 +60,7 @@ impl PreScore for TaintToleration {
 
 impl Score for Intolerable<'_> {
     fn score(&self, node: &NodeInfo) -> i64 {
-        let taints = node.node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-        let soft = taints.filter(|taint| taint.effect == "PreferNoSchedule");
+        let soft = node.taints().iter().filter(|taint| taint.effect == "PreferNoSchedule");
         soft.filter(|taint| !self.0.iter().any(|toleration| tolerates(toleration, taint))).count() as i64
     }
 

@@ -31,6 +31,11 @@ pub(super) fn nomination_void(pod: &PodInfo) -> Option<Write> {
     pod.nominated_node().map(|_| patch(pod, json!({"nominatedNodeName": null})))
 }
 
+/// The pod is about to be bound to the node; `None` if it says so already.
+pub(super) fn nomination(pod: &PodInfo, node: &str) -> Option<Write> {
+    (pod.nominated_node() != Some(node)).then(|| patch(pod, json!({"nominatedNodeName": node})))
+}
+
 /// The victim learns why, then it is deleted.
 pub(super) fn evictions(victim: &PodInfo, scheduler: &str, now: Timestamp) -> Vec<Write> {
     if victim.is_terminating() {
