@@ -30,6 +30,12 @@ pub enum ApiError {
     Build { verb: &'static str, target: String, source: http::Error },
     #[error("{target} is gone, replaced or terminating")]
     OwnerGone { target: String },
+    #[error("{target} is still there")]
+    StillThere { target: String },
+    #[error("the cloud failed on {target}: {why}")]
+    Cloud { target: String, why: String },
+    #[error("no credentials for {target}: {why}")]
+    Credentials { target: String, why: String },
 }
 
 impl ApiError {
@@ -40,7 +46,7 @@ impl ApiError {
                 kube::Error::Api(status) => status.code,
                 _ => 0,
             },
-            Self::Build { .. } | Self::OwnerGone { .. } => 0,
+            _ => 0,
         }
     }
 
@@ -62,7 +68,7 @@ impl ApiError {
                 kube::Error::Api(status) => &status.reason,
                 _ => "",
             },
-            Self::Build { .. } | Self::OwnerGone { .. } => "",
+            _ => "",
         }
     }
 
@@ -238,6 +244,12 @@ impl Api {
                     Err(ApiError::OwnerGone { target: target.to_string() })
                 }
             }
+            Write::ExpectGone { target, uid } => match self.get(target).await? {
+                Some(live) if live["metadata"]["uid"].as_str() == Some(uid) => {
+                    Err(ApiError::StillThere { target: target.to_string() })
+                }
+                _ => Ok(None),
+            },
             Write::Event(event) => {
                 self.recorder.record(event.clone());
                 Ok(None)

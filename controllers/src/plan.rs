@@ -2,6 +2,7 @@
 //! by [`crate::api::Api::apply`], and printed as text in tests.
 
 use crate::meta::{Meta, object_reference};
+use crate::queue::Key;
 use apimachinery::GroupVersionResource;
 use informer::resource_of;
 use k8s_openapi::Resource;
@@ -26,7 +27,7 @@ pub struct Target {
     pub namespace: String,
     /// Empty in a creation: the body carries the name.
     pub name: String,
-    /// `""`, `status`, `scale`, `finalize`, `eviction`.
+    /// `""`, `status`, `scale`, `finalize`, `eviction`, `approval`.
     pub subresource: &'static str,
 }
 
@@ -55,6 +56,11 @@ pub enum Write {
     },
     /// The object must exist, live, with this uid and not be terminating, or the plan ends here as failed.
     Expect {
+        target: Target,
+        uid: String,
+    },
+    /// The object must not exist with this uid, live and past all caches, or the plan ends here as failed.
+    ExpectGone {
         target: Target,
         uid: String,
     },
@@ -123,6 +129,16 @@ impl Plan {
         self.writes.push(Write::Update { target: target_of(object, "status"), body: body_of(object) });
     }
 
+    /// Updates `object` to `body` through a subresource that is not its status.
+    pub(crate) fn update_subresource<K: Resource + Meta>(
+        &mut self,
+        object: &K,
+        subresource: &'static str,
+        body: Value,
+    ) {
+        self.writes.push(Write::Update { target: target_of(object, subresource), body });
+    }
+
     /// Updates the status of `object` to `status` unless it is that already. Returns whether a write was planned.
     pub(crate) fn set_status<K: Resource + Meta + Serialize>(&mut self, object: &K, status: Value) -> bool {
         let mut body = body_of(object);
@@ -149,6 +165,14 @@ impl Plan {
         self.delete_with(object, json!({}), None);
     }
 
+    /// Deletes the object only as it is known now.
+    pub(crate) fn delete_unchanged<K: Resource + Meta>(&mut self, object: &K) {
+        let options =
+            json!({"preconditions": {"uid": object.uid(), "resourceVersion": object.meta().resource_version}});
+        let target = target_of(object, "");
+        self.writes.push(Write::Delete { target, options, shown: object.revision(), announce: None });
+    }
+
     pub(crate) fn delete_with<K: Resource + Meta>(
         &mut self,
         object: &K,
@@ -162,6 +186,12 @@ impl Plan {
 
     pub(crate) fn expect_live<K: Resource + Meta>(&mut self, object: &K) {
         self.writes.push(Write::Expect { target: target_of(object, ""), uid: object.uid().to_owned() });
+    }
+
+    pub(crate) fn expect_gone<K: Resource>(&mut self, key: &Key, uid: &str) {
+        let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
+        let target = Target { resource: resource_of::<K>(), namespace, name, subresource: "" };
+        self.writes.push(Write::ExpectGone { target, uid: uid.to_owned() });
     }
 
     pub(crate) fn event<K: Resource + Meta>(&mut self, object: &K, reason: &'static str, message: impl Into<String>) {
@@ -207,6 +237,7 @@ impl fmt::Display for Write {
             Self::Patch { target, body, .. } => write!(f, "patch {target} {body}"),
             Self::Delete { target, .. } => write!(f, "delete {target}"),
             Self::Expect { target, .. } => write!(f, "expect {target}"),
+            Self::ExpectGone { target, .. } => write!(f, "expect no {target}"),
             Self::Event(event) => {
                 write!(f, "{} {} {}", if event.warning { "warn" } else { "event" }, event.reason, event.message)
             }

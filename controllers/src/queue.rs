@@ -48,6 +48,8 @@ struct Inner {
     dirty: HashSet<Key>,
     working: HashSet<Key>,
     delayed: BinaryHeap<Reverse<(Instant, Key)>>,
+    /// When each delayed key is due; what else the heap has of it is void.
+    due: HashMap<Key, Instant>,
     failures: HashMap<Key, u32>,
     /// When the bucket of the overall limit is full again.
     bucket_full: Option<Instant>,
@@ -75,8 +77,16 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// Adds a key later. One that waits already comes at the earlier of both times, and once.
     pub(crate) fn add_after(&self, key: Key, delay: Duration) {
-        self.lock().delayed.push(Reverse((Instant::now() + delay, key)));
+        let due = Instant::now() + delay;
+        let mut inner = self.lock();
+        if inner.due.get(&key).is_some_and(|earlier| *earlier <= due) {
+            return;
+        }
+        inner.due.insert(key.clone(), due);
+        inner.delayed.push(Reverse((due, key)));
+        drop(inner);
         self.wake.notify_one();
     }
 
@@ -119,7 +129,10 @@ impl Queue {
                 let mut inner = self.lock();
                 let now = Instant::now();
                 while inner.delayed.peek().is_some_and(|Reverse((due, _))| *due <= now) {
-                    if let Some(Reverse((_, key))) = inner.delayed.pop() {
+                    if let Some(Reverse((due, key))) = inner.delayed.pop()
+                        && inner.due.get(&key) == Some(&due)
+                    {
+                        inner.due.remove(&key);
                         inner.add(key);
                     }
                 }
@@ -190,5 +203,20 @@ mod tests {
         assert_eq!(&*queue.next().await.name, "soon");
         assert_eq!(&*queue.next().await.name, "late");
         assert_eq!(begin.elapsed(), Duration::from_secs(9));
+    }
+
+    /// `TestDeduping` of client-go's delaying queue.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_delayed_once_to_the_earlier_time() {
+        let queue = Queue::new();
+        let (begin, key) = (Instant::now(), Key::new("", "a"));
+        for seconds in [20, 10, 30] {
+            queue.add_after(key.clone(), Duration::from_secs(seconds));
+        }
+        assert_eq!(queue.next().await, key);
+        assert_eq!(begin.elapsed(), Duration::from_secs(10));
+        queue.done(&key);
+        let again = tokio::time::timeout(Duration::from_secs(60), queue.next()).await;
+        assert!(again.is_err(), "the other times are void");
     }
 }

@@ -226,6 +226,8 @@ impl Sim {
             stop: stop.clone(),
             ca_bundle: "CA".into(),
             health: health.clone(),
+            credentials: None,
+            cloud: None,
         };
         tokio::spawn(run(Config::default(), deps));
         (sim, health, stop)

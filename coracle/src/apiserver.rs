@@ -1,5 +1,6 @@
 //! The API server joined with its store, its keys and its rules; and `coracle apiserver`, which runs just that.
 
+pub mod credentials;
 pub mod pki;
 pub mod source;
 

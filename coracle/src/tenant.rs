@@ -8,6 +8,7 @@ mod host;
 mod report;
 mod service_addresses;
 
+use crate::apiserver::credentials::KeyHolder;
 use crate::apiserver::{self, Parts, client, loopback, pki, source::CacheSource};
 use anyhow::Context as _;
 use apimachinery::clock::{Clock, Rng, SeededRng, SystemClock};
@@ -22,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use vcluster_apiserver::authn::chain::with_authenticated_group;
 use vcluster_apiserver::authn::user::service_account;
+use vcluster_apiserver::request::UserInfo;
 use vcluster_apiserver::server::Server;
 use vcluster_apiserver::server::bootstrap::Endpoint;
 
@@ -71,6 +73,7 @@ impl Args {
         let (cache, host) = tokio::try_join!(apiserver::open(&self.data_dir), Host::find(&self))?;
         let keys = pki::Keys::load(&self.pki_dir)?;
         let ca_bundle = keys.authority.certificate_pem();
+        let credentials = Arc::new(KeyHolder::new(&keys)?);
         let tls = keys.tls(host.certificate_names(&self), clock.clone())?;
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -100,7 +103,7 @@ impl Args {
         let shared = Shared { args: self, server: server.clone(), informers, clock, rng, stop: stop.clone() };
         let mut parts = tokio::task::JoinSet::new();
         let health = report::Parts::default();
-        parts.spawn(shared.clone().controllers(ca_bundle, health.controllers.clone()));
+        parts.spawn(shared.clone().controllers(ca_bundle, credentials, health.controllers.clone()));
         parts.spawn(shared.clone().scheduler(health.scheduler.clone()));
         parts.spawn(shared.clone().dns(health.dns.clone()));
         parts.spawn(shared.clone().syncer(syncer_config, host.clone(), releases, health.syncer.clone()));
@@ -130,24 +133,33 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    async fn controllers(self, ca_bundle: String, health: controllers::Health) {
+    async fn controllers(self, ca_bundle: String, credentials: Arc<KeyHolder>, health: controllers::Health) {
         let server = self.server.clone();
         let deps = controllers::Deps {
             informers: self.informers,
             clients: Arc::new(move |account| {
-                client(&server, with_authenticated_group(service_account("kube-system", account, "")))
+                let user = if account.contains(':') {
+                    UserInfo { name: account.to_owned(), ..UserInfo::default() }
+                } else {
+                    service_account("kube-system", account, "")
+                };
+                client(&server, with_authenticated_group(user))
             }),
             clock: self.clock,
             rng: self.rng,
             stop: self.stop,
             ca_bundle,
             health,
+            credentials: Some(credentials),
+            cloud: None,
         };
-        controllers::run(controllers::Config::default(), deps).await;
+        // The syncer binds what the host provides.
+        let config = controllers::Config { mirror_annotation: Some(syncer::marks::HOST_STATE), ..Default::default() };
+        controllers::run(config, deps).await;
     }
 
     async fn scheduler(self, healthy: Arc<AtomicBool>) {
-        let user = vcluster_apiserver::request::UserInfo {
+        let user = UserInfo {
             name: "system:kube-scheduler".to_owned(),
             groups: vec!["system:authenticated".to_owned()],
             ..Default::default()

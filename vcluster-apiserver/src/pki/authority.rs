@@ -1,4 +1,6 @@
-//! A certificate authority: made new or read back from PEM, it issues serving and client certificates.
+//! A certificate authority: made new or read back from PEM, it issues serving and client certificates, and signs requests.
+
+mod request;
 
 use super::certificate::{Profile, Signer, Subject, Usage, assemble};
 use super::{Error, PrivateKey, pem};

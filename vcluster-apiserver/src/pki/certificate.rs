@@ -12,11 +12,11 @@ const ORGANIZATION: &[u32] = &[2, 5, 4, 10];
 pub const USER_UID: &[u32] = &[1, 3, 6, 1, 4, 1, 57683, 2];
 
 const SUBJECT_KEY_ID: &[u32] = &[2, 5, 29, 14];
-const KEY_USAGE: &[u32] = &[2, 5, 29, 15];
-const ALT_NAME: &[u32] = &[2, 5, 29, 17];
-const BASIC_CONSTRAINTS: &[u32] = &[2, 5, 29, 19];
-const AUTHORITY_KEY_ID: &[u32] = &[2, 5, 29, 35];
-const EXTENDED_KEY_USAGE: &[u32] = &[2, 5, 29, 37];
+pub(super) const KEY_USAGE: &[u32] = &[2, 5, 29, 15];
+pub(super) const ALT_NAME: &[u32] = &[2, 5, 29, 17];
+pub(super) const BASIC_CONSTRAINTS: &[u32] = &[2, 5, 29, 19];
+pub(super) const AUTHORITY_KEY_ID: &[u32] = &[2, 5, 29, 35];
+pub(super) const EXTENDED_KEY_USAGE: &[u32] = &[2, 5, 29, 37];
 const SERVER_AUTH: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
 
