@@ -10,6 +10,7 @@ use crate::registry::{Registry, Snapshot, builtin};
 use crate::request::UserInfo;
 use crate::request::body::{self, Body};
 use crate::server::bootstrap::Endpoint;
+use crate::server::guards::Guards;
 use crate::server::health::Health;
 use crate::server::{Config, DEADLINE, IssuerDocuments, Server};
 use apimachinery::clock::{FixedClock, SeededRng};
@@ -83,6 +84,16 @@ impl TestServer {
         admission: Vec<Arc<dyn Plugin>>,
         special: Specials,
     ) -> Result<Self, storage::Error> {
+        Self::guarded(snapshot, admission, special, async |_, _| Guards::default()).await
+    }
+
+    /// The same with what `guards` makes over its store and clock.
+    pub async fn guarded(
+        snapshot: Snapshot,
+        admission: Vec<Arc<dyn Plugin>>,
+        special: Specials,
+        guards: impl AsyncFnOnce(Arc<Cache>, Arc<FixedClock>) -> Guards,
+    ) -> Result<Self, storage::Error> {
         let clock = Arc::new(FixedClock::new(1_767_225_600));
         let storage: Arc<dyn Storage> = Arc::new(Memory::new());
         let cache = Arc::new(Cache::start(storage, Bounds::default()).await?);
@@ -90,7 +101,8 @@ impl TestServer {
             service_cidr: ipnet::Ipv4Net::new_assert([10, 96, 0, 0].into(), 16).into(),
             node_ports: (30000, 32767),
         };
-        let server = Server::new(Config {
+        let guards = guards(cache.clone(), clock.clone()).await;
+        let config = Config {
             cache: cache.clone(),
             registry: Arc::new(Registry::new(snapshot)),
             authenticator: Arc::new(Everybody),
@@ -104,7 +116,8 @@ impl TestServer {
             health: Arc::new(Health::new()),
             issuer: IssuerDocuments::default(),
             deadline: DEADLINE,
-        });
+        };
+        let server = Server::guarded_by(config, guards);
         let endpoint = Endpoint {
             service: [10, 96, 0, 1].into(),
             addresses: vec![[192, 0, 2, 1].into()],
