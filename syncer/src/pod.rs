@@ -14,6 +14,7 @@ mod namer;
 pub(crate) mod plan;
 pub(crate) mod projection;
 mod status;
+pub(crate) mod trust;
 mod update;
 mod volumes;
 
@@ -90,7 +91,7 @@ fn translate(config: &Config, virt: &Pod, inputs: &Inputs) -> Result<(Pod, BTree
 
     dns::translate(config, namespace, &mut spec);
     hostname::translate(config, namespace, name, &mut spec);
-    place(config, &mut spec);
+    place(config, is_scheduled(virt), &mut spec);
     spec.enable_service_links = Some(false);
     spec.automount_service_account_token = Some(false);
     let service_account = spec.service_account_name.take().unwrap_or_default();
@@ -121,27 +122,26 @@ fn refusal(spec: &PodSpec) -> Option<&'static str> {
         if source.pod_certificate.is_some() {
             return Some("projected pod certificates are not available on shared nodes");
         }
-        if source.cluster_trust_bundle.is_some() {
-            return Some("projected cluster trust bundles are not available on shared nodes");
-        }
     }
     None
 }
 
+/// Whether a scheduler of the tenant bound the pod: the binding says so in a condition. Without it the pod was created
+/// with its node.
+fn is_scheduled(virt: &Pod) -> bool {
+    let conditions = virt.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "PodScheduled" && condition.status == "True")
+}
+
 /// Pins the pod to the node that the tenant's scheduler chose, by a required affinity and not by `nodeName`: the
-/// host's scheduler still checks that it fits.
-fn place(config: &Config, spec: &mut PodSpec) {
-    let node = spec.node_name.take().unwrap_or_default();
-    let is_node =
-        NodeSelectorRequirement { key: "metadata.name".into(), operator: "In".into(), values: Some(vec![node]) };
-    let term = NodeSelectorTerm { match_fields: Some(vec![is_node]), match_expressions: None };
-    spec.affinity = Some(Affinity {
-        node_affinity: Some(NodeAffinity {
-            required_during_scheduling_ignored_during_execution: Some(NodeSelector { node_selector_terms: vec![term] }),
-            ..NodeAffinity::default()
-        }),
-        ..Affinity::default()
-    });
+/// host's scheduler still checks that it fits. A pod that no scheduler saw goes straight to its kubelet here too, which
+/// runs it or fails it.
+fn place(config: &Config, scheduled: bool, spec: &mut PodSpec) {
+    if scheduled {
+        pin(spec);
+    } else {
+        spec.affinity = None;
+    }
     let tolerations = spec.tolerations.get_or_insert_default();
     tolerations.extend(config.tolerations.iter().filter(|t| !tolerations.contains(t)).cloned().collect::<Vec<_>>());
     spec.node_selector = None;
@@ -153,6 +153,20 @@ fn place(config: &Config, spec: &mut PodSpec) {
     spec.scheduling_gates = None;
     spec.scheduling_group = None;
     spec.eviction_responders = None;
+}
+
+fn pin(spec: &mut PodSpec) {
+    let node = spec.node_name.take().unwrap_or_default();
+    let is_node =
+        NodeSelectorRequirement { key: "metadata.name".into(), operator: "In".into(), values: Some(vec![node]) };
+    let term = NodeSelectorTerm { match_fields: Some(vec![is_node]), match_expressions: None };
+    spec.affinity = Some(Affinity {
+        node_affinity: Some(NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Some(NodeSelector { node_selector_terms: vec![term] }),
+            ..NodeAffinity::default()
+        }),
+        ..Affinity::default()
+    });
 }
 
 #[cfg(test)]

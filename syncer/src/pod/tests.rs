@@ -28,6 +28,7 @@ fn virt(spec: Value) -> Value {
     let mut pod = json!({
         "metadata": {"name": "web", "namespace": "ns", "uid": "u", "generation": 3, "resourceVersion": "9"},
         "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "True"}]},
     });
     pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     pod
@@ -76,7 +77,7 @@ fn a_pod_becomes_what_the_tenants_kubelet_would_have_run() {
             }],
             "ephemeralContainers": [{"name": "debug", "image": "d"}],
         },
-        "status": {"phase": "Pending"},
+        "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]},
     });
     let services = json!({"configMapRef": {"name": service_env::host_name(&config(), "ns")}});
     let mut host = translated(virt);
@@ -115,6 +116,15 @@ fn a_pod_becomes_what_the_tenants_kubelet_would_have_run() {
         },
     });
     assert_eq!(host, expected);
+}
+
+#[test]
+fn a_pod_that_no_scheduler_bound_goes_straight_to_its_kubelet() {
+    let mut virt = virt(json!({"affinity": {"podAntiAffinity": {}}}));
+    assert!(translated(virt.clone())["spec"]["nodeName"].is_null());
+    virt["status"] = json!({});
+    let spec = &translated(virt)["spec"];
+    assert_eq!((&spec["nodeName"], &spec["affinity"]), (&json!("n1"), &Value::Null));
 }
 
 #[test]
