@@ -1,4 +1,4 @@
-//! The kinds that the syncer writes, and where the API serves them.
+//! The kinds that the syncer writes or looks up by name, and where the API serves them.
 
 /// A kind by the resource that serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     Node,
     Lease,
     Event,
+    ClusterTrustBundle,
 }
 
 impl Kind {
@@ -31,6 +32,7 @@ impl Kind {
             Self::Node => ("/api/v1", "nodes"),
             Self::Lease => ("/apis/coordination.k8s.io/v1", "leases"),
             Self::Event => ("/api/v1", "events"),
+            Self::ClusterTrustBundle => ("/apis/certificates.k8s.io/v1", "clustertrustbundles"),
         }
     }
 

@@ -45,6 +45,14 @@ impl References {
         self.users.contains_key(&(kind, (namespace.to_owned(), name.to_owned())))
     }
 
+    /// The pods that use anything of a kind.
+    pub(crate) fn users_of_kind(&self, kind: Kind) -> Vec<ObjectKey> {
+        let of_kind = self.users.iter().filter(|((used, _), _)| *used == kind);
+        of_kind
+            .flat_map(|((_, (namespace, _)), pods)| pods.iter().map(|pod| (namespace.clone(), pod.clone())))
+            .collect()
+    }
+
     /// Names of the pods that use an object.
     pub(crate) fn users(&self, kind: Kind, namespace: &str, name: &str) -> Vec<String> {
         let users = self.users.get(&(kind, (namespace.to_owned(), name.to_owned())));
@@ -69,7 +77,9 @@ mod tests {
         assert_eq!(references.users(Kind::Secret, "ns", "s"), ["a", "b"]);
         assert_eq!(references.set(&a, uses(&["s"])), [(Kind::Secret, "t".to_owned())]);
         assert!(!references.is_used(Kind::Secret, "ns", "t"));
+        assert_eq!(references.users_of_kind(Kind::ConfigMap), []);
         references.set(&a, BTreeSet::new());
+        assert_eq!(references.users_of_kind(Kind::Secret), [b.clone()]);
         assert!(references.is_used(Kind::Secret, "ns", "s"));
         references.set(&b, BTreeSet::new());
         assert!(!references.is_used(Kind::Secret, "ns", "s"));

@@ -35,6 +35,7 @@ pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, releases: Opt
     follow(engine, tasks, &virt.volumes, |engine, event| engine.cluster_scoped(Kind::PersistentVolume, event));
     follow(engine, tasks, &virt.classes, |engine, event| engine.cluster_scoped(Kind::StorageClass, event));
     follow(engine, tasks, &virt.nodes, |engine, event| engine.cluster_scoped(Kind::Node, event));
+    follow(engine, tasks, &engine.stores.virt_bundles, |engine, _| engine.trust_changed());
     follow(engine, tasks, &host.pods, Engine::host_pod);
     follow(engine, tasks, &host.config_maps, Engine::host_config_map);
     follow(engine, tasks, &host.secrets, Engine::host_secret);
@@ -119,6 +120,8 @@ impl Engine {
         for (kind, name) in changed {
             match kind {
                 Kind::Service => self.queue.add(Task::ServiceEnv(namespace.to_owned())),
+                // What is read of these is the pod's own business.
+                Kind::ClusterTrustBundle => {}
                 kind => self.queue.add(Task::object(kind, namespace, &name)),
             }
         }
@@ -134,6 +137,9 @@ impl Engine {
         let mut uses = crate::pod::uses(&self.config, pod);
         // Claims are synced for themselves, in use or not.
         uses.retain(|(kind, _)| *kind != Kind::PersistentVolumeClaim);
+        if crate::pod::trust::asks(pod) {
+            uses.insert((Kind::ClusterTrustBundle, String::new()));
+        }
         if spec.enable_service_links.unwrap_or(true) {
             uses.insert((Kind::Service, SERVICE_ENV.to_owned()));
         }
@@ -185,11 +191,22 @@ impl Engine {
         self.queue.add(Task::Object(Kind::Pod, key));
     }
 
-    fn host_config_map(&self, event: &Event<ConfigMap>) {
-        self.host_copy(Kind::ConfigMap, event);
-        if let Some(config_map) = event.latest() {
-            self.service_env_of(&config_map.metadata);
+    /// Which bundles a pod reads is for labels to say, so a change of one concerns all of those pods.
+    fn trust_changed(&self) {
+        let readers =
+            self.references.lock().unwrap_or_else(PoisonError::into_inner).users_of_kind(Kind::ClusterTrustBundle);
+        for key in readers {
+            self.queue.add(Task::Object(Kind::Pod, key));
         }
+    }
+
+    /// A ConfigMap that serves a pod wakes the pod, one that serves a namespace wakes that; any other is the copy of the
+    /// tenant's.
+    fn host_config_map(&self, event: &Event<ConfigMap>) {
+        let Some(config_map) = event.latest() else { return };
+        let has_role = config_map.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(marks::ROLE));
+        self.host_copy(if has_role { Kind::Pod } else { Kind::ConfigMap }, event);
+        self.service_env_of(&config_map.metadata);
     }
 
     /// Wakes the service variables that a host ConfigMap of ours holds.

@@ -54,7 +54,7 @@ impl Observer<'_> {
                     let (virt, host) = (&self.stores.virt.nodes, &self.stores.host.nodes);
                     node::plan(self.config, virt.get("", name).as_deref(), host.get("", name).as_deref())
                 }
-                Kind::Lease | Kind::Event => Plan::nothing(),
+                Kind::Lease | Kind::Event | Kind::ClusterTrustBundle => Plan::nothing(),
             },
         }
     }
@@ -106,7 +106,23 @@ impl Observer<'_> {
             virt,
             host,
         };
-        pod::plan::plan(self.config, &observed, self.now)
+        let mut plan = pod::plan::plan(self.config, &observed, self.now);
+        let trust = self.trust(namespace, name, pod::plan::runs(&observed));
+        plan.again = plan.again.into_iter().chain(trust.again).min();
+        plan.steps.splice(0..0, trust.steps);
+        plan
+    }
+
+    /// The trust anchors that a pod's volumes show. `pod` is the tenant's while the host is to run it.
+    fn trust(&self, namespace: &str, name: &str, pod: Option<&Pod>) -> Plan {
+        let host_name = pod::trust::host_name(self.config, namespace, name);
+        let host = self.stores.host.config_maps.get(&self.config.host_namespace, &host_name);
+        let decision = match pod.filter(|pod| pod::trust::asks(pod)) {
+            Some(_) if !self.stores.virt_bundles.is_synced() => return Plan::after(UNSEEN),
+            Some(pod) => Decision::Sync(pod::trust::config_map(self.config, pod, &self.stores.virt_bundles.list())),
+            None => Decision::Delete("no pod on the host reads it"),
+        };
+        converge(self.config, Kind::ConfigMap, &decision, host.as_deref())
     }
 
     fn is_copy_of(&self, host_meta: &ObjectMeta, namespace: &str, name: &str) -> bool {

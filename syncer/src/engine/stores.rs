@@ -3,6 +3,7 @@
 use crate::Config;
 use crate::kind::Kind;
 use informer::{Barrier, Informers, Store};
+use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
 };
@@ -65,7 +66,7 @@ impl Side {
             Kind::PersistentVolume => self.volumes.reached(barrier).await,
             Kind::StorageClass => self.classes.reached(barrier).await,
             Kind::Node => self.nodes.reached(barrier).await,
-            Kind::Lease | Kind::Event => {}
+            Kind::Lease | Kind::Event | Kind::ClusterTrustBundle => {}
         }
     }
 
@@ -84,6 +85,7 @@ impl Side {
 pub(crate) struct Stores {
     pub(crate) virt: Side,
     pub(crate) host: Side,
+    pub(crate) virt_bundles: Store<ClusterTrustBundle>,
     pub(crate) host_events: Store<Event>,
     pub(crate) host_runtimes: Store<RuntimeClass>,
     host_namespace: String,
@@ -94,6 +96,7 @@ impl Stores {
         Self {
             virt: Side::new(virt),
             host: Side::new(host),
+            virt_bundles: virt.store(),
             host_events: host.store(),
             host_runtimes: host.store(),
             host_namespace: config.host_namespace.clone(),

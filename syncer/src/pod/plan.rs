@@ -43,6 +43,13 @@ pub(crate) fn plan(config: &Config, observed: &Observed, now: Timestamp) -> Plan
     }
 }
 
+/// The tenant's pod while the host runs it or is about to.
+pub(crate) fn runs(observed: &Observed) -> Option<&Pod> {
+    let virt = observed.virt.as_deref().filter(|_| observed.on_host_node)?;
+    let over = virt.metadata.deletion_timestamp.is_some() || is_finished(virt);
+    (observed.host.is_some() || !over).then_some(virt)
+}
+
 /// Ends a host copy whose tenant pod is gone: with the pod's own grace, so that no successor of the same identity
 /// runs beside it.
 fn end_host(host: &Pod) -> Option<Step> {

@@ -4,12 +4,12 @@
 //! all) is for the host namespace's Pod Security to say.
 
 use super::namer::Namer;
-use super::{downward, projection};
+use super::{downward, projection, trust};
 use crate::Config;
 use crate::kind::Kind;
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, PersistentVolumeClaimVolumeSource, Pod, SecretProjection, Volume,
-    VolumeProjection,
+    ConfigMapProjection, DownwardAPIVolumeFile, KeyToPath, PersistentVolumeClaimVolumeSource, Pod, SecretProjection,
+    Volume, VolumeProjection,
 };
 
 /// Mode of a token where the volume's group must read it and nobody else.
@@ -120,10 +120,19 @@ impl Translator<'_, '_> {
         if let Some(downward) = &mut source.downward_api {
             self.downward(downward.items.iter_mut().flatten());
         }
+        // With a group the kubelet writes tokens and anchors as 0600 and lets the ownership change open them to the group.
+        // A user of the pod's containers would own them; a Secret cannot say so, hence the volume's default mode.
+        let mode = self.has_group.then_some(OWNER_ONLY);
+        if let Some(bundle) = source.cluster_trust_bundle.take() {
+            let item =
+                KeyToPath { key: projection::key(volume, index), path: bundle.path, mode, ..KeyToPath::default() };
+            source.config_map = Some(ConfigMapProjection {
+                name: trust::host_name(self.config, self.namespace, self.pod),
+                items: Some(vec![item]),
+                optional: None,
+            });
+        }
         if let Some(token) = source.service_account_token.take() {
-            // With a group the kubelet writes tokens as 0600 and lets the ownership change open them to the group.
-            // A user of the pod's containers would own them; a Secret cannot say so, hence the volume's default mode.
-            let mode = self.has_group.then_some(OWNER_ONLY);
             let item =
                 KeyToPath { key: projection::key(volume, index), path: token.path, mode, ..KeyToPath::default() };
             source.secret = Some(SecretProjection {
@@ -210,6 +219,18 @@ mod tests {
         assert_eq!(translated(virt.clone(), json!({})).0, host(item));
         let item = json!({"key": "kube-api-access-x.0", "path": "token", "mode": 0o600});
         assert_eq!(translated(virt, json!({"fsGroup": 2000})).0, host(item));
+    }
+
+    #[test]
+    fn trust_bundles_come_from_the_pods_own_config_map() {
+        let virt = json!([{"name": "v", "projected": {"sources": [
+            {"clusterTrustBundle": {"path": "ca.pem", "signerName": "s", "labelSelector": {}, "optional": true}},
+        ]}}]);
+        let name = trust::host_name(&Config { tenant: "t".into(), ..Config::default() }, "ns", "p");
+        let host = |item: Value| json!([{"name": "v", "projected": {"sources": [{"configMap": {"name": name, "items": [item]}}]}}]);
+        assert_eq!(translated(virt.clone(), json!({})).0, host(json!({"key": "v.0", "path": "ca.pem"})));
+        let grouped = json!({"key": "v.0", "path": "ca.pem", "mode": 0o600});
+        assert_eq!(translated(virt, json!({"fsGroup": 5})).0, host(grouped));
     }
 
     #[test]
