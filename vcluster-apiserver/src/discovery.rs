@@ -11,48 +11,40 @@ use crate::request::body::{self, Body};
 use crate::request::negotiate::{self, Accepted, Encoding, Form, Offer};
 use crate::request::query::Query;
 use apimachinery::{GroupVersion, GroupVersionKind, Status};
-use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha512};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Serves the documents; the aggregated ones are made once per change of the registry.
+/// Serves the documents. They take a millisecond to make and are made when asked for; what stays are the tags of the
+/// aggregated ones, by which clients ask again.
 #[derive(Debug, Default)]
 pub struct Discovery {
-    made: Mutex<Option<Made>>,
+    tags: Mutex<Option<Tags>>,
 }
 
+/// Entity tags of the core group's document and of that of all others, for one state of the registry.
 #[derive(Clone, Debug)]
-struct Made {
+struct Tags {
     generation: u64,
-    core: Arc<Document>,
-    groups: Arc<Document>,
+    core: Arc<str>,
+    groups: Arc<str>,
 }
 
-#[derive(Debug)]
-struct Document {
-    json: Bytes,
-    etag: String,
-}
-
-impl Document {
-    fn new(value: &Value) -> Self {
-        let json = Bytes::from(value.to_string());
-        Self { etag: etag(&json), json }
-    }
-}
-
-/// A quoted hash in capitals, as upstream prints its entity tags.
-pub fn etag(bytes: &[u8]) -> String {
-    let mut text = String::from("\"");
-    for byte in Sha256::digest(bytes) {
+/// A hash in capitals, as upstream prints those of documents.
+pub fn hash_of(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(128);
+    for byte in Sha512::digest(bytes) {
         let _ = write!(text, "{byte:02X}");
     }
-    text.push('"');
     text
+}
+
+/// The same in quotes, as an entity tag.
+fn etag(bytes: &[u8]) -> String {
+    format!("\"{}\"", hash_of(bytes))
 }
 
 /// Whether the client already has this version.
@@ -75,9 +67,7 @@ impl Discovery {
         if let ["api" | "apis"] = parts.as_slice() {
             let accepted = negotiate::response(headers, pretty, Offer::DISCOVERY)?;
             if let Form::Discovery(_) = accepted.form {
-                let made = self.made(snapshot);
-                let document = if parts[0] == "api" { made.core } else { made.groups };
-                return aggregated(&document, &accepted, headers);
+                return self.aggregated(snapshot, parts[0] == "api", &accepted, headers);
             }
             let kind = if parts[0] == "api" { "APIVersions" } else { "APIGroupList" };
             let value = if parts[0] == "api" { legacy::core() } else { legacy::groups(snapshot) };
@@ -96,24 +86,55 @@ impl Discovery {
             _ => return Ok(no_such_path()),
         };
         if !snapshot.serves(&group_version) {
-            return Ok(no_such_path());
+            // Below a group that exists it is the group that answers, with a status.
+            let is_group = snapshot.versions.iter().any(|s| s.group_version.group == group_version.group);
+            return if is_group { Err(Status::no_such_path()) } else { Ok(no_such_path()) };
         }
         plain(&accepted, "APIResourceList", &legacy::resources(snapshot, &group_version))
     }
 
-    fn made(&self, snapshot: &Snapshot) -> Made {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        match made.as_ref() {
-            Some(made) if made.generation == snapshot.generation => made.clone(),
+    fn tag(&self, snapshot: &Snapshot, core: bool) -> Arc<str> {
+        let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = match tags.as_ref() {
+            Some(tags) if tags.generation == snapshot.generation => tags.clone(),
             _ => {
-                let new = Made {
-                    generation: snapshot.generation,
-                    core: Arc::new(Document::new(&aggregated::document(snapshot, true))),
-                    groups: Arc::new(Document::new(&aggregated::document(snapshot, false))),
-                };
-                made.insert(new).clone()
+                let tag = |core| etag(aggregated::document(snapshot, core).to_string().as_bytes()).into();
+                let new = Tags { generation: snapshot.generation, core: tag(true), groups: tag(false) };
+                tags.insert(new).clone()
             }
+        };
+        if core { current.core } else { current.groups }
+    }
+
+    fn aggregated(
+        &self,
+        snapshot: &Snapshot,
+        core: bool,
+        accepted: &Accepted,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Status> {
+        let tag = self.tag(snapshot, core);
+        let mut response = Response::new(body::empty());
+        if is_known(headers, &tag) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            let kind = GroupVersionKind::new("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList");
+            let json = aggregated::document(snapshot, core).to_string();
+            let bytes = match accepted.encoding {
+                Encoding::Protobuf => codec::to_protobuf(&kind, json.as_bytes())?,
+                _ => crate::api::encode::write(accepted, &kind, json.into())?,
+            };
+            *response.body_mut() = body::full(bytes);
         }
+        let media = format!("{};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", accepted.encoding.media_type());
+        let out = response.headers_mut();
+        if let (Ok(media), Ok(tag)) = (media.parse(), tag.parse()) {
+            out.insert(CONTENT_TYPE, media);
+            out.insert(ETAG, tag);
+        }
+        out.insert(VARY, HeaderValue::from_static("Accept"));
+        out.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+        Ok(response)
     }
 }
 
@@ -121,27 +142,4 @@ fn plain(accepted: &Accepted, kind: &str, value: &Value) -> Result<Response<Body
     let kind = GroupVersionKind::new("", "v1", kind);
     let empty = HeaderMap::new();
     crate::api::encode::respond(&empty, StatusCode::OK, accepted, &kind, value.to_string().into())
-}
-
-fn aggregated(document: &Document, accepted: &Accepted, headers: &HeaderMap) -> Result<Response<Body>, Status> {
-    let mut response = Response::new(body::empty());
-    if is_known(headers, &document.etag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        let kind = GroupVersionKind::new("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList");
-        let bytes = match accepted.encoding {
-            Encoding::Protobuf => codec::to_protobuf(&kind, &document.json)?,
-            _ => crate::api::encode::write(accepted, &kind, document.json.clone())?,
-        };
-        *response.body_mut() = body::full(bytes);
-    }
-    let media = format!("{};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", accepted.encoding.media_type());
-    let out = response.headers_mut();
-    if let (Ok(media), Ok(etag)) = (media.parse(), document.etag.parse()) {
-        out.insert(CONTENT_TYPE, media);
-        out.insert(ETAG, etag);
-    }
-    out.insert(VARY, HeaderValue::from_static("Accept"));
-    out.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
-    Ok(response)
 }

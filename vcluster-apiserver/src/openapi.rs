@@ -1,134 +1,203 @@
-//! `/openapi/v3` and `/openapi/v2`: the published schemas, with entity tags and immutable addresses
-//! (k8s.io/kube-openapi `pkg/handler3`).
+//! `/openapi/v2` and `/openapi/v3`: the published documents, in JSON and protobuf, with entity tags and immutable
+//! addresses (k8s.io/kube-openapi `pkg/handler`, `pkg/handler3`).
+//!
+//! Documents are megabytes that a client asks for once. They are made when somebody asks, out of the registry and the
+//! tables, and forgotten soon after; what stays is their hashes.
 
-use crate::api::error::{no_such_path, text};
-use crate::discovery::{etag, is_known};
+use crate::api::encode::{accepts_gzip, gzip};
+use crate::api::error::no_such_path;
+use crate::discovery::{hash_of, is_known};
 use crate::registry::Snapshot;
 use crate::request::body::{self, Body};
 use crate::request::query::Query;
-use apimachinery::{GroupVersion, Status};
+use apimachinery::Status;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, VARY};
+use document::{Encoding, Part};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue,
+    LOCATION, VARY,
+};
 use http::{HeaderMap, Response, StatusCode};
-use serde_json::{Map, Value, json};
-use std::sync::{Mutex, PoisonError};
+use jiff::ToSpan as _;
+use kept::{Kept, Key};
+use schemas::Version;
+use serde_json::{Map, json};
 
-mod document;
+pub mod document;
+mod fixed;
+mod kept;
+mod operation;
+mod parameters;
+mod protobuf;
+mod routes;
+mod schemas;
+mod spelling;
 
-/// Serves the documents. Only the index is kept, which every client asks for first and which takes all the others to
-/// make; nobody asks twice for what has an immutable address.
+/// Serves the documents.
 #[derive(Debug, Default)]
 pub struct OpenApi {
-    index: Mutex<Option<(u64, Bytes)>>,
-}
-
-fn path_of(group_version: &GroupVersion) -> String {
-    if group_version.group.is_empty() {
-        format!("api/{}", group_version.version)
-    } else {
-        format!("apis/{group_version}")
-    }
-}
-
-/// A tag as it stands in a query.
-fn hash(document: &[u8]) -> String {
-    etag(document).trim_matches('"').to_owned()
+    kept: Kept,
 }
 
 impl OpenApi {
+    /// Answers a path below `/openapi`.
     pub fn serve(
         &self,
         snapshot: &Snapshot,
         path: &str,
         query: &Query,
         headers: &HeaderMap,
+        now: jiff::Timestamp,
     ) -> Result<Response<Body>, Status> {
         let rest = path.trim_matches('/').strip_prefix("openapi/").unwrap_or_default();
-        match rest.split_once('/') {
-            None if rest == "v2" => {
-                if wants_only_protobuf(headers) {
-                    return Ok(text(StatusCode::NOT_ACCEPTABLE, "only application/json is served\n"));
-                }
-                Ok(answer(document::v2(snapshot).to_string().into(), headers))
+        Ok(match rest.split_once('/') {
+            None if rest == "v2" => self.whole(snapshot, headers),
+            None if rest == "v3" => self.index(snapshot, headers),
+            Some(("v3", path)) => self.part(snapshot, path, query, headers, now),
+            _ => no_such_path(),
+        })
+    }
+
+    fn whole(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Response<Body> {
+        let Some(encoding) = accepted(headers, Version::Two) else { return empty(StatusCode::NOT_ACCEPTABLE) };
+        self.document(snapshot, None, encoding, headers)
+    }
+
+    /// Where the documents of version 3 are. Whoever knows the address need not ask again until it changes.
+    fn index(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Response<Body> {
+        let index = self.kept.index(snapshot, || {
+            let mut paths = Map::new();
+            for part in Part::all(snapshot) {
+                let hash = self.kept.hash(snapshot, Some(&part));
+                paths.insert(part.path(), json!({ "serverRelativeURL": address(&part.path(), &hash) }));
             }
-            None if rest == "v3" => Ok(answer(self.index(snapshot), headers)),
-            Some(("v3", path)) => {
-                let served = snapshot.versions.iter().find(|s| path_of(&s.group_version) == path);
-                let Some(served) = served else { return Ok(no_such_path()) };
-                let document = Bytes::from(document::v3(snapshot, &served.group_version).to_string());
-                let current = hash(&document);
-                let mut response = match query.filled("hash") {
-                    Some(asked) if asked != current => {
-                        let mut moved = Response::new(body::empty());
-                        *moved.status_mut() = StatusCode::MOVED_PERMANENTLY;
-                        let url = format!("/openapi/v3/{path}?hash={current}");
-                        if let Ok(url) = url.parse() {
-                            moved.headers_mut().insert(LOCATION, url);
-                        }
-                        return Ok(moved);
-                    }
-                    _ => answer(document, headers),
-                };
-                if query.contains("hash") {
-                    response
-                        .headers_mut()
-                        .insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable, max-age=31536000"));
-                }
-                Ok(response)
+            Bytes::from(json!({ "paths": paths }).to_string())
+        });
+        let mut response = answer(&index, &hash_of(&index), headers, || gzip(&index));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    }
+
+    fn part(
+        &self,
+        snapshot: &Snapshot,
+        path: &str,
+        query: &Query,
+        headers: &HeaderMap,
+        now: jiff::Timestamp,
+    ) -> Response<Body> {
+        let Some(part) = Part::all(snapshot).into_iter().find(|part| part.path() == path) else {
+            return empty(StatusCode::NOT_FOUND);
+        };
+        let Some(encoding) = accepted(headers, Version::Three) else { return empty(StatusCode::NOT_ACCEPTABLE) };
+        let asked = query.filled("hash");
+        if let Some(asked) = asked {
+            let current = self.kept.hash(snapshot, Some(&part));
+            if *asked != *current {
+                let mut moved = empty(StatusCode::MOVED_PERMANENTLY);
+                insert(&mut moved, LOCATION, &address(path, &current));
+                return moved;
             }
-            _ => Ok(no_such_path()),
         }
+        let mut response = self.document(snapshot, Some(&part), encoding, headers);
+        if asked.is_some() {
+            insert(&mut response, CACHE_CONTROL, "public, immutable");
+            if let Ok(expires) = now.to_zoned(jiff::tz::TimeZone::UTC).checked_add(1.year()) {
+                insert(&mut response, EXPIRES, &expires.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string());
+            }
+        }
+        response
+    }
+
+    fn document(
+        &self,
+        snapshot: &Snapshot,
+        part: Option<&Part>,
+        encoding: Encoding,
+        headers: &HeaderMap,
+    ) -> Response<Body> {
+        // Both encodings have the tag of the JSON document.
+        let hash = self.kept.hash(snapshot, part);
+        let version = if part.is_some() { Version::Three } else { Version::Two };
+        let key = Key { path: part.map(Part::path), encoding, gzip: false };
+        let mut response = if is_known(headers, &quoted(&hash)) {
+            answer(&Bytes::new(), &hash, headers, Bytes::new)
+        } else {
+            let document = self.kept.document(snapshot, part, encoding);
+            answer(&document, &hash, headers, || {
+                self.kept.get_or_make(snapshot, Key { gzip: true, ..key.clone() }, || gzip(&document))
+            })
+        };
+        insert(&mut response, CONTENT_TYPE, media_type(version, encoding));
+        response
     }
 }
 
-impl OpenApi {
-    /// The addresses of the documents, made once per change of the registry.
-    fn index(&self, snapshot: &Snapshot) -> Bytes {
-        let mut kept = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((generation, index)) = kept.as_ref()
-            && *generation == snapshot.generation
-        {
-            return index.clone();
-        }
-        let mut paths = Map::new();
-        for served in &snapshot.versions {
-            let path = path_of(&served.group_version);
-            let document = document::v3(snapshot, &served.group_version).to_string();
-            let url = format!("/openapi/v3/{path}?hash={}", hash(document.as_bytes()));
-            paths.insert(path, json!({ "serverRelativeURL": url }));
-        }
-        let index = Bytes::from(json!({ "paths": paths }).to_string());
-        *kept = Some((snapshot.generation, index.clone()));
-        index
+fn quoted(hash: &str) -> String {
+    format!("\"{hash}\"")
+}
+
+fn address(path: &str, hash: &str) -> String {
+    format!("/openapi/v3/{path}?hash={hash}")
+}
+
+fn media_type(version: Version, encoding: Encoding) -> &'static str {
+    match (encoding, version) {
+        (Encoding::Json, _) => "application/json",
+        (Encoding::Protobuf, Version::Two) => "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+        (Encoding::Protobuf, Version::Three) => "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
     }
 }
 
-fn wants_only_protobuf(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    !accept.is_empty() && !accept.contains("json") && !accept.contains('*')
+/// The first encoding that the client accepts, by its own weights. Old clients spell the protobuf type with an `@`.
+fn accepted(headers: &HeaderMap, version: Version) -> Option<Encoding> {
+    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty()).unwrap_or("*/*");
+    let mut clauses: Vec<(f64, &str)> = accept
+        .split(',')
+        .map(|clause| {
+            let mut parts = clause.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default();
+            let weight = parts.find_map(|p| p.strip_prefix("q=")).and_then(|q| q.parse().ok());
+            (weight.unwrap_or(1.0), media)
+        })
+        .collect();
+    clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let protobuf = media_type(version, Encoding::Protobuf);
+    clauses.into_iter().find_map(|(_, media)| match media {
+        "*/*" | "application/*" | "application/json" => Some(Encoding::Json),
+        other if other == protobuf || other.replace('@', ".") == protobuf => Some(Encoding::Protobuf),
+        _ => None,
+    })
 }
 
-fn answer(document: Bytes, headers: &HeaderMap) -> Response<Body> {
-    let tag = etag(&document);
+fn empty(code: StatusCode) -> Response<Body> {
     let mut response = Response::new(body::empty());
-    if is_known(headers, &tag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else if crate::api::encode::accepts_gzip(headers) {
-        response.headers_mut().insert(http::header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        *response.body_mut() = body::full(crate::api::encode::gzip(&document));
-    } else {
-        *response.body_mut() = body::full(document);
-    }
-    let out = response.headers_mut();
-    out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    out.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-    if let Ok(tag) = tag.parse() {
-        out.insert(ETAG, tag);
-    }
+    *response.status_mut() = code;
+    insert(&mut response, CACHE_CONTROL, "no-cache, private");
+    insert(&mut response, VARY, "Accept, Accept-Encoding");
     response
 }
 
-/// The tree of a path that every client expects to find: kept apart so that both documents agree on it.
-fn info() -> Value {
-    json!({ "title": "Kubernetes", "version": crate::server::fixed::VERSION })
+fn insert(response: &mut Response<Body>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn answer(document: &Bytes, hash: &str, headers: &HeaderMap, zipped: impl FnOnce() -> Bytes) -> Response<Body> {
+    let tag = quoted(hash);
+    let mut response = empty(StatusCode::OK);
+    if is_known(headers, &tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        let mut bytes = document.clone();
+        if accepts_gzip(headers) {
+            insert(&mut response, CONTENT_ENCODING, "gzip");
+            bytes = zipped();
+        }
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        *response.body_mut() = body::full(bytes);
+    }
+    insert(&mut response, ETAG, &tag);
+    response
 }

@@ -30,14 +30,20 @@ fn version(snapshot: &Snapshot, group_version: &GroupVersion) -> Value {
     json!({ "version": group_version.version, "resources": resources, "freshness": "Current" })
 }
 
-fn kind(kind: &GroupVersionKind) -> Value {
-    json!({ "group": kind.group, "version": kind.version, "kind": kind.kind })
+/// Group and version are named where they are not those of the place.
+fn kind(kind: &GroupVersionKind, here: &GroupVersion) -> Value {
+    if kind.group_version() == *here {
+        json!({ "group": "", "version": "", "kind": kind.kind })
+    } else {
+        json!({ "group": kind.group, "version": kind.version, "kind": kind.kind })
+    }
 }
 
 fn resource(resource: &Resource) -> Value {
+    let here = resource.gvr.group_version();
     let mut entry = Map::new();
     entry.insert("resource".into(), resource.gvr.resource.as_str().into());
-    entry.insert("responseKind".into(), kind(&resource.kind));
+    entry.insert("responseKind".into(), kind(&resource.kind, &here));
     entry.insert("scope".into(), if resource.namespaced { "Namespaced" } else { "Cluster" }.into());
     entry.insert("singularResource".into(), resource.singular.as_str().into());
     entry.insert("verbs".into(), resource.verbs.clone().into());
@@ -48,14 +54,14 @@ fn resource(resource: &Resource) -> Value {
         entry.insert("categories".into(), resource.categories.clone().into());
     }
     if !resource.subresources.is_empty() {
-        let list: Vec<Value> = resource.subresources.iter().map(subresource).collect();
+        let list: Vec<Value> = resource.subresources.iter().map(|sub| subresource(sub, &here)).collect();
         entry.insert("subresources".into(), list.into());
     }
     Value::Object(entry)
 }
 
-fn subresource(subresource: &Subresource) -> Value {
+fn subresource(subresource: &Subresource, here: &GroupVersion) -> Value {
     json!({
-        "subresource": subresource.name, "responseKind": kind(&subresource.kind), "verbs": subresource.verbs,
+        "subresource": subresource.name, "responseKind": kind(&subresource.kind, here), "verbs": subresource.verbs,
     })
 }

@@ -1,298 +1,231 @@
-//! The documents themselves: paths out of the registry; schemas out of the type tables.
+//! Whole documents: paths, then the schemas that they refer to, written piece by piece into JSON or protobuf, so that
+//! no tree of a whole document is ever held.
 
+use super::operation::{Model, Route};
+use super::parameters::Parameters;
+use super::protobuf;
+use super::schemas::{Schemas, Version};
+use super::spelling::Speller;
+use super::{fixed, routes};
 use crate::registry::Snapshot;
-use crate::registry::resource::Resource;
-use apimachinery::{GroupVersion, GroupVersionKind};
-use schema::{Scalar, Shape};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use apimachinery::GroupVersion;
+use schema::description::Descriptions;
+use serde_json::{Value, json};
 
-const PATCHES: &[&str] = &[
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-];
+/// How the bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    Json,
+    Protobuf,
+}
 
-/// The OpenAPI 3 document of one group version.
-pub fn v3(snapshot: &Snapshot, group_version: &GroupVersion) -> Value {
-    let mut schemas = Schemas { prefix: "#/components/schemas/", made: Map::new(), owed: BTreeSet::new() };
-    let mut paths = Map::new();
-    for resource in snapshot.of(group_version) {
-        add_paths(&mut paths, resource, true);
-        schemas.want(&resource.kind);
-        for subresource in &resource.subresources {
-            schemas.want(&subresource.kind);
+/// Which document of version 3: `api/v1`, `apis`, `apis/apps`, `version`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    CoreVersions,
+    Groups,
+    Group(String),
+    Resources(GroupVersion),
+    Version,
+    IssuerConfiguration,
+    IssuerKeys,
+}
+
+impl Part {
+    /// All parts that a server has.
+    pub fn all(snapshot: &Snapshot) -> Vec<Self> {
+        let mut all =
+            vec![Self::CoreVersions, Self::Groups, Self::Version, Self::IssuerConfiguration, Self::IssuerKeys];
+        for served in &snapshot.versions {
+            let gv = &served.group_version;
+            let group = Self::Group(gv.group.clone());
+            if !gv.group.is_empty() && !all.contains(&group) {
+                all.push(group);
+            }
+            all.push(Self::Resources(gv.clone()));
+        }
+        all
+    }
+
+    /// The document's path below `/openapi/v3/`.
+    pub fn path(&self) -> String {
+        match self {
+            Self::CoreVersions => "api".to_owned(),
+            Self::Groups => "apis".to_owned(),
+            Self::Group(group) => format!("apis/{group}"),
+            Self::Resources(gv) => routes::root(gv).trim_start_matches('/').to_owned(),
+            Self::Version => "version".to_owned(),
+            Self::IssuerConfiguration => ".well-known/openid-configuration".to_owned(),
+            Self::IssuerKeys => "openid/v1/jwks".to_owned(),
         }
     }
-    schemas.finish();
-    json!({
-        "openapi": "3.0.0", "info": super::info(), "paths": paths, "components": { "schemas": schemas.made },
-    })
+
+    fn routes(&self, parameters: &Parameters<'_>, snapshot: &Snapshot) -> Vec<Route> {
+        match self {
+            Self::CoreVersions => vec![fixed::core_versions()],
+            Self::Groups => vec![fixed::groups()],
+            Self::Group(group) => vec![fixed::group(group)],
+            Self::Resources(gv) => {
+                let mut all = vec![fixed::resources(gv)];
+                all.extend(snapshot.of(gv).flat_map(|resource| routes::of_resource(parameters, resource)));
+                all
+            }
+            Self::Version => vec![fixed::version()],
+            Self::IssuerConfiguration => vec![fixed::issuer_configuration()],
+            Self::IssuerKeys => vec![fixed::issuer_keys()],
+        }
+    }
+}
+
+/// The OpenAPI 3 document of one part.
+pub fn three(descriptions: &Descriptions, snapshot: &Snapshot, part: &Part, encoding: Encoding) -> Vec<u8> {
+    let parameters = Parameters::new(descriptions);
+    let scope = if let Part::Resources(gv) = part { Some(gv) } else { None };
+    let routes = part.routes(&parameters, snapshot);
+    let mut speller = Speller::new(Version::Three);
+    let mut schemas = Schemas::new(Version::Three, descriptions, scope);
+    want(&mut schemas, &routes);
+    let security = json!({
+        "BearerToken": {
+            "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header",
+        },
+    });
+    match encoding {
+        Encoding::Json => {
+            let mut out = Json::new();
+            out.member("openapi", &json!("3.0.0"));
+            out.member("info", &info());
+            out.object("paths", sorted(&routes).map(|route| (route.path.clone(), speller.item(route))));
+            out.open("components");
+            let names = schemas.names();
+            if !names.is_empty() {
+                out.object("schemas", names.into_iter().map(|(name, model)| (name, schemas.write(model))));
+            }
+            out.member("securitySchemes", &security);
+            out.close();
+            out.finish()
+        }
+        Encoding::Protobuf => {
+            let mut out = protobuf::three::Document::new(&info(), &security);
+            for route in sorted(&routes) {
+                out.path(&route.path, &speller.item(route));
+            }
+            for (name, model) in schemas.names() {
+                out.schema(&name, &schemas.write(model));
+            }
+            out.finish()
+        }
+    }
 }
 
 /// The OpenAPI 2 document of everything.
-pub fn v2(snapshot: &Snapshot) -> Value {
-    let mut schemas = Schemas { prefix: "#/definitions/", made: Map::new(), owed: BTreeSet::new() };
-    let mut paths = Map::new();
-    for resource in snapshot.resources() {
-        add_paths(&mut paths, resource, false);
-        schemas.want(&resource.kind);
-        for subresource in &resource.subresources {
-            schemas.want(&subresource.kind);
-        }
-    }
-    schemas.finish();
-    json!({ "swagger": "2.0", "info": super::info(), "paths": paths, "definitions": schemas.made })
-}
-
-fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, three: bool) {
-    let gvr = &resource.gvr;
-    let prefix = if gvr.group.is_empty() {
-        format!("/api/{}", gvr.version)
-    } else {
-        format!("/apis/{}/{}", gvr.group, gvr.version)
-    };
-    let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
-    let collection = format!("{prefix}{scope}/{}", gvr.resource);
-    let has = |verb: &str| resource.has_verb(verb);
-    let mut many = Map::new();
-    let mut one = Map::new();
-    let put = |map: &mut Map<String, Value>, method: &str, action: &str| {
-        map.insert(method.to_owned(), operation(&resource.kind, action, three));
-    };
-    if has("list") {
-        put(&mut many, "get", "list");
-    }
-    if has("create") {
-        put(&mut many, "post", "post");
-    }
-    if has("deletecollection") {
-        put(&mut many, "delete", "deletecollection");
-    }
-    for (verb, method) in [("get", "get"), ("update", "put"), ("patch", "patch"), ("delete", "delete")] {
-        if has(verb) {
-            put(&mut one, method, method);
-        }
-    }
-    if !one.is_empty() {
-        paths.insert(format!("{collection}/{{name}}"), Value::Object(one));
-    }
-    if !many.is_empty() {
-        paths.insert(collection.clone(), Value::Object(many));
-    }
-    for subresource in &resource.subresources {
-        let mut methods = Map::new();
-        for verb in &subresource.verbs {
-            let method = match verb.as_str() {
-                "create" => "post",
-                "update" => "put",
-                "get" => "get",
-                "patch" => "patch",
-                "delete" => "delete",
-                _ => continue,
-            };
-            methods.insert(method.to_owned(), operation(&subresource.kind, method, three));
-        }
-        paths.insert(format!("{collection}/{{name}}/{}", subresource.name), Value::Object(methods));
-    }
-}
-
-/// What kubectl looks at in an operation: kind and action, and for patches the media types and `fieldValidation`.
-fn operation(kind: &GroupVersionKind, action: &str, three: bool) -> Value {
-    let parameter = |name: &str| {
-        if three {
-            json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
-        } else {
-            json!({"name": name, "in": "query", "type": "string", "uniqueItems": true})
-        }
-    };
-    let mut operation = json!({
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
-        "responses": {"200": {"description": "OK"}, "401": {"description": "Unauthorized"}},
+pub fn two(descriptions: &Descriptions, snapshot: &Snapshot, encoding: Encoding) -> Vec<u8> {
+    let parameters = Parameters::new(descriptions);
+    let routes: Vec<Route> = Part::all(snapshot).iter().flat_map(|part| part.routes(&parameters, snapshot)).collect();
+    let mut speller = Speller::new(Version::Two);
+    let mut schemas = Schemas::new(Version::Two, descriptions, None);
+    want(&mut schemas, &routes);
+    let definitions = json!({
+        "BearerToken": {
+            "description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header",
+        },
     });
-    let reference = schema::kind(kind).map(schema::Type::model);
-    match action {
-        "post" | "put" | "patch" => {
-            operation["parameters"] = ["dryRun", "fieldManager", "fieldValidation"].map(parameter).to_vec().into();
-            let patch = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch".to_owned();
-            let model = if action == "patch" { Some(patch) } else { reference };
-            let media: Vec<&str> = if action == "patch" { PATCHES.to_vec() } else { vec!["*/*"] };
-            if three {
-                let body = model.map_or_else(|| json!({}), |m| json!({"$ref": format!("#/components/schemas/{m}")}));
-                let content: Map<String, Value> =
-                    media.iter().map(|m| ((*m).to_owned(), json!({"schema": body.clone()}))).collect();
-                operation["requestBody"] = json!({ "content": content });
-            } else {
-                operation["consumes"] = media.into();
-            }
+    let security = json!([{ "BearerToken": [] }]);
+    match encoding {
+        Encoding::Json => {
+            let mut out = Json::new();
+            out.member("swagger", &json!("2.0"));
+            out.member("info", &info());
+            out.object("paths", sorted(&routes).map(|route| (route.path.clone(), speller.item(route))));
+            let names = schemas.names();
+            out.object("definitions", names.into_iter().map(|(name, model)| (name, schemas.write(model))));
+            out.object("parameters", speller.shared.into_iter());
+            out.member("securityDefinitions", &definitions);
+            out.member("security", &security);
+            out.finish()
         }
-        _ => {}
+        Encoding::Protobuf => {
+            let mut out = protobuf::two::Document::new(&info(), &security, &definitions);
+            for route in sorted(&routes) {
+                out.path(&route.path, &speller.item(route));
+            }
+            for (name, model) in schemas.names() {
+                out.definition(&name, &schemas.write(model));
+            }
+            for (name, parameter) in &speller.shared {
+                out.parameter(name, parameter);
+            }
+            out.finish()
+        }
     }
-    operation
 }
 
-/// Schemas by name, with everything that they refer to.
-struct Schemas {
-    prefix: &'static str,
-    made: Map<String, Value>,
-    owed: BTreeSet<String>,
+/// The version without its patch: clients tell releases apart by it.
+fn info() -> Value {
+    let version = crate::server::fixed::VERSION.trim_start_matches('v');
+    let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
+    json!({ "title": "Kubernetes", "version": minor })
 }
 
-impl Schemas {
-    fn want(&mut self, kind: &GroupVersionKind) {
-        let Some(t) = schema::kind(kind) else { return };
-        let name = t.model();
-        if self.made.contains_key(&name) {
-            if let Some(kinds) = self.made[&name]["x-kubernetes-group-version-kind"].as_array_mut() {
-                let this = json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
-                if !kinds.contains(&this) {
-                    kinds.push(this);
-                }
-            }
-            return;
-        }
-        self.write(&format!("{}.{}", t.package(), t.name()));
-        if let Some(schema) = self.made.get_mut(&name) {
-            schema["x-kubernetes-group-version-kind"] =
-                json!([{"group": kind.group, "version": kind.version, "kind": kind.kind}]);
+fn sorted(routes: &[Route]) -> impl Iterator<Item = &Route> {
+    let mut all: Vec<&Route> = routes.iter().collect();
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all.into_iter()
+}
+
+fn want(schemas: &mut Schemas<'_>, routes: &[Route]) {
+    for operation in routes.iter().flat_map(|route| &route.operations) {
+        let answers = operation.responses.iter().map(|(_, model)| *model);
+        let sent: Option<Model> = operation.body.map(|body| body.model);
+        for model in answers.chain(sent) {
+            schemas.want(model);
         }
     }
+}
 
-    fn finish(&mut self) {
-        while let Some(next) = self.owed.pop_first() {
-            self.write(&next);
-        }
-        let patch = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
-        self.made.insert(patch.to_owned(), json!({"type": "object"}));
+/// JSON of an object, written as it comes.
+struct Json {
+    out: Vec<u8>,
+}
+
+impl Json {
+    fn new() -> Self {
+        Self { out: vec![b'{'] }
     }
 
-    fn write(&mut self, type_name: &str) {
-        let Some(t) = schema::type_named(type_name) else { return };
-        if self.made.contains_key(&t.model()) {
-            return;
+    fn name(&mut self, name: &str) {
+        if !matches!(self.out.last(), Some(b'{')) {
+            self.out.push(b',');
         }
-        // Reserved before its fields are written: types refer to themselves.
-        self.made.insert(t.model(), Value::Null);
-        let mut properties = Map::new();
-        let mut required: Vec<&str> = Vec::new();
-        for field in t.members() {
-            if field.required() {
-                required.push(field.json_name());
-            }
-            let property = self.field(field);
-            properties.insert(field.json_name().to_owned(), property);
-        }
-        let mut schema = json!({ "type": "object" });
-        if !properties.is_empty() {
-            schema["properties"] = properties.into();
-        }
-        if !required.is_empty() {
-            schema["required"] = required.into();
-        }
-        if t.is_atomic() {
-            schema["x-kubernetes-map-type"] = "atomic".into();
-        }
-        self.made.insert(t.model(), schema);
+        self.out.extend_from_slice(Value::from(name).to_string().as_bytes());
+        self.out.push(b':');
     }
 
-    /// A property: its shape, then what the tables say about merging and defaults.
-    fn field(&mut self, field: &schema::Field) -> Value {
-        let mut property = self.shape(field.shape());
-        let Some(map) = property.as_object_mut() else { return property };
-        if let Some(default) = field.default_json().and_then(|d| serde_json::from_str::<Value>(d).ok()) {
-            map.insert("default".into(), default);
-        }
-        let values: Vec<&str> = field.enum_values().collect();
-        if !values.is_empty() {
-            map.insert("enum".into(), values.into());
-        }
-        if let Some(format) = field.format() {
-            map.insert("format".into(), format.into());
-        }
-        let kind = field.list_type().map(|t| match t {
-            schema::ListType::Atomic => "atomic",
-            schema::ListType::Set => "set",
-            schema::ListType::Map => "map",
-        });
-        if let Some(kind) = kind {
-            map.insert("x-kubernetes-list-type".into(), kind.into());
-        }
-        let keys: Vec<&str> = field.list_map_keys().collect();
-        if !keys.is_empty() {
-            map.insert("x-kubernetes-list-map-keys".into(), keys.into());
-        }
-        if field.is_atomic_map() {
-            map.insert("x-kubernetes-map-type".into(), "atomic".into());
-        }
-        if let Some(key) = field.merge_key() {
-            map.insert("x-kubernetes-patch-merge-key".into(), key.into());
-        }
-        let strategy = field.patch_strategy();
-        let words = [(strategy.merge, "merge"), (strategy.replace, "replace"), (strategy.retain_keys, "retainKeys")];
-        let words: Vec<&str> = words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect();
-        if !words.is_empty() {
-            map.insert("x-kubernetes-patch-strategy".into(), words.join(",").into());
-        }
-        // Siblings of a reference are ignored by OpenAPI 3, which upstream avoids with a list of one.
-        if map.len() > 1
-            && self.prefix != "#/definitions/"
-            && let Some(reference) = map.remove("$ref")
-        {
-            map.insert("allOf".into(), json!([{ "$ref": reference }]));
-        }
-        property
+    fn member(&mut self, name: &str, value: &Value) {
+        self.name(name);
+        let written = serde_json::to_writer(&mut self.out, value);
+        written.expect("a tree is written into memory");
     }
 
-    fn shape(&mut self, shape: Shape) -> Value {
-        match shape {
-            Shape::Scalar(scalar) => self.scalar(scalar),
-            Shape::Message(t) => {
-                let name = t.model();
-                if !self.made.contains_key(&name) {
-                    self.owed.insert(format!("{}.{}", t.package(), t.name()));
-                }
-                json!({ "$ref": format!("{}{name}", self.prefix) })
-            }
-            Shape::List(inner) | Shape::Wrapped(inner) => json!({ "type": "array", "items": self.shape(inner.get()) }),
-            Shape::Map(inner) => json!({ "type": "object", "additionalProperties": self.shape(inner.get()) }),
-            Shape::Pointer(inner) => self.shape(inner.get()),
-        }
+    fn open(&mut self, name: &str) {
+        self.name(name);
+        self.out.push(b'{');
     }
 
-    /// Scalars with a Go type of their own have a named schema upstream.
-    fn scalar(&mut self, scalar: Scalar) -> Value {
-        let (name, schema) = match scalar {
-            Scalar::String => return json!({"type": "string"}),
-            Scalar::Bool => return json!({"type": "boolean"}),
-            Scalar::Int32 => return json!({"type": "integer", "format": "int32"}),
-            Scalar::Int64 => return json!({"type": "integer", "format": "int64"}),
-            Scalar::Float64 => return json!({"type": "number", "format": "double"}),
-            Scalar::Bytes => return json!({"type": "string", "format": "byte"}),
-            Scalar::Any => return json!({"type": "object"}),
-            Scalar::Time => ("pkg.apis.meta.v1.Time", json!({"type": "string", "format": "date-time"})),
-            Scalar::MicroTime => ("pkg.apis.meta.v1.MicroTime", json!({"type": "string", "format": "date-time"})),
-            Scalar::Duration => ("pkg.apis.meta.v1.Duration", json!({"type": "string"})),
-            Scalar::Quantity if self.prefix == "#/definitions/" => {
-                ("pkg.api.resource.Quantity", json!({"type": "string"}))
-            }
-            Scalar::Quantity => {
-                ("pkg.api.resource.Quantity", json!({"oneOf": [{"type": "string"}, {"type": "number"}]}))
-            }
-            Scalar::IntOrString if self.prefix == "#/definitions/" => {
-                ("pkg.util.intstr.IntOrString", json!({"type": "string", "format": "int-or-string"}))
-            }
-            Scalar::IntOrString => (
-                "pkg.util.intstr.IntOrString",
-                json!({"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"}),
-            ),
-            Scalar::Raw => ("pkg.runtime.RawExtension", json!({"type": "object"})),
-            Scalar::FieldsV1 => ("pkg.apis.meta.v1.FieldsV1", json!({"type": "object"})),
-            Scalar::Json => return json!({}),
-        };
-        let name = format!("io.k8s.apimachinery.{name}");
-        self.made.entry(name.clone()).or_insert(schema);
-        json!({ "$ref": format!("{}{name}", self.prefix) })
+    fn close(&mut self) {
+        self.out.push(b'}');
+    }
+
+    fn object(&mut self, name: &str, members: impl Iterator<Item = (String, Value)>) {
+        self.open(name);
+        for (name, value) in members {
+            self.member(&name, &value);
+        }
+        self.close();
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.close();
+        self.out
     }
 }

@@ -33,7 +33,8 @@ pub async fn serve(server: &Server, info: &RequestInfo, request: Request<Body>) 
         }
         "openapi" => {
             let snapshot = inner.api.registry.snapshot();
-            return inner.openapi.serve(&snapshot, path, &query, request.headers());
+            let now = inner.api.store.clock.now();
+            return inner.openapi.serve(&snapshot, path, &query, request.headers(), now);
         }
         "version" if path == "/version" => document("application/json", version().into()),
         "metrics" if path == "/metrics" => {

@@ -1,0 +1,170 @@
+//! What is kept of the documents: hashes for as long as the registry does not change, the documents themselves for a
+//! short while after they were last asked for.
+
+use super::document::{self, Encoding, Part};
+use crate::discovery::hash_of;
+use crate::registry::Snapshot;
+use bytes::Bytes;
+use schema::description::Descriptions;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a document stays after its last use: long enough for a client that asks for several in a row, and for the
+/// others that start with it.
+const KEEP: Duration = Duration::from_secs(30);
+
+/// A document in one form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The part of version 3; none for the document of version 2.
+    pub path: Option<String>,
+    pub encoding: Encoding,
+    pub gzip: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Kept {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The registry's state that everything here was made from.
+    generation: Option<u64>,
+    /// By path of the part; the empty path is the document of version 2.
+    hashes: BTreeMap<String, Arc<str>>,
+    index: Option<Bytes>,
+    documents: HashMap<Key, Bytes>,
+    /// When the documents go, and whether somebody waits for it.
+    until: Option<Instant>,
+    waiting: bool,
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs what takes long without holding up the other tasks of the thread, where the runtime has other threads.
+fn aside<T>(make: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    if matches!(flavor, Ok(tokio::runtime::RuntimeFlavor::MultiThread)) {
+        tokio::task::block_in_place(make)
+    } else {
+        make()
+    }
+}
+
+impl Kept {
+    /// The state that belongs to a snapshot; what was made from another one is dropped.
+    fn of(&self, snapshot: &Snapshot) -> MutexGuard<'_, State> {
+        let mut state = locked(&self.state);
+        if state.generation != Some(snapshot.generation) {
+            state.generation = Some(snapshot.generation);
+            state.hashes.clear();
+            state.index = None;
+            state.documents.clear();
+        }
+        state
+    }
+
+    /// The index of version 3.
+    pub fn index(&self, snapshot: &Snapshot, make: impl FnOnce() -> Bytes) -> Bytes {
+        if let Some(index) = self.of(snapshot).index.clone() {
+            return index;
+        }
+        let index = aside(make);
+        self.of(snapshot).index = Some(index.clone());
+        index
+    }
+
+    /// The hash of a document's JSON.
+    pub fn hash(&self, snapshot: &Snapshot, part: Option<&Part>) -> Arc<str> {
+        let path = part.map(Part::path).unwrap_or_default();
+        if let Some(hash) = self.of(snapshot).hashes.get(&path) {
+            return hash.clone();
+        }
+        // The document of version 2 is kept: it is what the client asked for. The index hashes all parts and keeps none.
+        let json = match part {
+            None => self.document(snapshot, None, Encoding::Json),
+            Some(part) => {
+                Bytes::from(aside(|| document::three(&Descriptions::unpack(), snapshot, part, Encoding::Json)))
+            }
+        };
+        let hash: Arc<str> = hash_of(&json).into();
+        self.of(snapshot).hashes.insert(path, hash.clone());
+        hash
+    }
+
+    /// A document.
+    pub fn document(&self, snapshot: &Snapshot, part: Option<&Part>, encoding: Encoding) -> Bytes {
+        let key = Key { path: part.map(Part::path), encoding, gzip: false };
+        self.get_or_make(snapshot, key, || {
+            let descriptions = Descriptions::unpack();
+            Bytes::from(match part {
+                None => document::two(&descriptions, snapshot, encoding),
+                Some(part) => document::three(&descriptions, snapshot, part, encoding),
+            })
+        })
+    }
+
+    /// The kept bytes, or those that are made now.
+    pub fn get_or_make(&self, snapshot: &Snapshot, key: Key, make: impl FnOnce() -> Bytes) -> Bytes {
+        let found = self.of(snapshot).documents.get(&key).cloned();
+        let bytes = found.unwrap_or_else(|| aside(make));
+        let mut state = self.of(snapshot);
+        state.until = Some(Instant::now() + KEEP);
+        state.documents.insert(key, bytes.clone());
+        if !state.waiting
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            state.waiting = true;
+            runtime.spawn(forget(Arc::downgrade(&self.state)));
+        }
+        bytes
+    }
+}
+
+/// Waits until nobody asked for a document for a while, and drops them all.
+async fn forget(state: std::sync::Weak<Mutex<State>>) {
+    loop {
+        let Some(until) = state.upgrade().and_then(|state| locked(&state).until) else { return };
+        tokio::time::sleep_until(until).await;
+        let Some(state) = state.upgrade() else { return };
+        let mut state = locked(&state);
+        if state.until.is_none_or(|until| until <= Instant::now()) {
+            state.documents = HashMap::new();
+            state.until = None;
+            state.waiting = false;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::builtin;
+
+    #[tokio::test(start_paused = true)]
+    async fn documents_go_when_nobody_asks_and_hashes_stay() {
+        let (kept, snapshot) = (Kept::default(), builtin::snapshot());
+        let part = Part::Version;
+        let first = kept.document(&snapshot, Some(&part), Encoding::Json);
+        let hash = kept.hash(&snapshot, Some(&part));
+        tokio::time::sleep(KEEP / 2).await;
+        let again = kept.document(&snapshot, Some(&part), Encoding::Json);
+        assert_eq!(first.as_ptr(), again.as_ptr(), "shared while it is used");
+        tokio::time::sleep(KEEP * 3 / 4).await;
+        assert_eq!(locked(&kept.state).documents.len(), 1, "each use prolongs it");
+        tokio::time::sleep(KEEP).await;
+        assert_eq!(locked(&kept.state).documents.len(), 0);
+        assert_eq!(*hash_of(&first), *hash);
+        assert_eq!(locked(&kept.state).hashes.len(), 1);
+        let other = Snapshot { generation: 1, ..builtin::snapshot() };
+        drop(kept.of(&other));
+        assert_eq!(locked(&kept.state).hashes.len(), 0, "another registry has other documents");
+    }
+}
