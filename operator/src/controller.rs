@@ -239,8 +239,8 @@ async fn write_status(
     ))?;
     let turned = new.conditions.iter().filter(|condition| {
         let before = old.conditions.iter().find(|c| c.type_ == condition.type_);
-        // A condition that appears as not yet true is no transition worth an event.
-        before.map_or(condition.status == "True", |b| b.status != condition.status)
+        // A condition that is not true yet, whether known or not, is no transition worth an event.
+        before.is_some_and(|b| b.status == "True") != (condition.status == "True")
     });
     for condition in turned {
         let event = Event {

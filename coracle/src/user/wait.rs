@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 /// Follows one tenant until it is ready. Each condition is told once when it becomes true, and each sentence that
-/// stands against readiness when it changes.
+/// stands against readiness when it changes; of a tenant that is ready already nothing is told.
 pub async fn ready(host: &Host, name: &str, timeout: Duration) -> anyhow::Result<TenantCluster> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut tenants = pin!(watcher(host.tenants(), config).default_backoff().applied_objects());
@@ -21,6 +21,10 @@ pub async fn ready(host: &Host, name: &str, timeout: Duration) -> anyhow::Result
             let tenant = tenant.context("cannot watch tenant clusters on the host")?;
             let conditions = tenant.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             let current = conditions.iter().all(|c| c.observed_generation == tenant.metadata.generation);
+            let is_ready = current && super::tenant::condition(&tenant, "Ready") == "True";
+            if is_ready && told.is_empty() {
+                return Ok(tenant);
+            }
             for condition in conditions.iter().filter(|c| c.type_ != "Ready") {
                 let text = if condition.status == "True" { "ok".to_owned() } else { condition.message.clone() };
                 if told.insert(condition.type_.clone(), text.clone()).as_ref() != Some(&text)
@@ -29,7 +33,7 @@ pub async fn ready(host: &Host, name: &str, timeout: Duration) -> anyhow::Result
                     print::progress(&format!("  {:<20} {text}", condition.type_));
                 }
             }
-            if current && super::tenant::condition(&tenant, "Ready") == "True" {
+            if is_ready {
                 return Ok(tenant);
             }
         }
