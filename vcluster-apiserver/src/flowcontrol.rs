@@ -224,19 +224,23 @@ impl FlowControl {
     /// The gauges of every level, in Prometheus' text form.
     pub fn metrics(&self, out: &mut String) {
         let config = self.config.load();
-        let counts: Vec<_> =
-            config.levels.values().map(|level| (&level.name, level.counts(), level.nominal())).collect();
-        let mut gauge = |name: &str, value: &dyn Fn(&(usize, usize, usize), usize) -> usize| {
+        let gauges: Vec<(&String, [usize; 4])> = config
+            .levels
+            .values()
+            .map(|level| {
+                let (waiting, running, seats) = level.counts();
+                (&level.name, [level.nominal(), seats, waiting, running])
+            })
+            .collect();
+        let names =
+            ["nominal_limit_seats", "current_limit_seats", "current_inqueue_requests", "current_executing_requests"];
+        for (index, name) in names.into_iter().enumerate() {
             let _ = writeln!(out, "# TYPE apiserver_flowcontrol_{name} gauge");
-            for (level, counts, nominal) in &counts {
-                let value = value(counts, *nominal);
+            for (level, values) in &gauges {
+                let value = values[index];
                 let _ = writeln!(out, "apiserver_flowcontrol_{name}{{priority_level=\"{level}\"}} {value}");
             }
-        };
-        gauge("nominal_limit_seats", &|_, nominal| nominal);
-        gauge("current_limit_seats", &|counts, _| counts.2);
-        gauge("current_inqueue_requests", &|counts, _| counts.0);
-        gauge("current_executing_requests", &|counts, _| counts.1);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -172,37 +173,31 @@ impl Endpoint {
 
     /// Posts JSON to the server's own URL.
     pub async fn post(&self, body: Bytes, within: Duration) -> Result<(StatusCode, Bytes), Error> {
-        self.send(Method::POST, None, body, within).await
+        self.send(Method::POST, body, within).await
     }
 
     /// Gets the server's own URL.
     pub async fn get(&self, within: Duration) -> Result<(StatusCode, Bytes), Error> {
-        self.send(Method::GET, None, Bytes::new(), within).await
+        self.send(Method::GET, Bytes::new(), within).await
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: Option<&str>,
-        body: Bytes,
-        within: Duration,
-    ) -> Result<(StatusCode, Bytes), Error> {
-        match tokio::time::timeout(within, self.exchange(&method, path, &body)).await {
+    async fn send(&self, method: Method, body: Bytes, within: Duration) -> Result<(StatusCode, Bytes), Error> {
+        match tokio::time::timeout(within, self.exchange(&method, &body)).await {
             Ok(answered) => answered,
             Err(_) => Err(Error::Slow { url: self.url.to_string(), within }),
         }
     }
 
-    async fn exchange(&self, method: &Method, path: Option<&str>, body: &Bytes) -> Result<(StatusCode, Bytes), Error> {
+    async fn exchange(&self, method: &Method, body: &Bytes) -> Result<(StatusCode, Bytes), Error> {
         let kept = self.connection.lock().await.take().filter(|c| !c.is_closed());
         let kept_one = kept.is_some();
         let connection = match kept {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        match self.over(connection, method, path, body).await {
+        match self.over(connection, method, body).await {
             // The server may have closed what was kept just now; that says nothing about the request.
-            Err(_) if kept_one => self.over(self.connect().await?, method, path, body).await,
+            Err(_) if kept_one => self.over(self.connect().await?, method, body).await,
             other => other,
         }
     }
@@ -211,12 +206,11 @@ impl Endpoint {
         &self,
         mut connection: SendRequest<Full<Bytes>>,
         method: &Method,
-        path: Option<&str>,
         body: &Bytes,
     ) -> Result<(StatusCode, Bytes), Error> {
         let unreachable = |why: String| Error::Unreachable { url: self.url.to_string(), why };
-        let target = path.or(self.url.path_and_query().map(|p| p.as_str())).unwrap_or("/");
-        let host = self.url.authority().map(|a| a.as_str()).unwrap_or_default();
+        let target = self.url.path_and_query().map_or("/", PathAndQuery::as_str);
+        let host = self.url.authority().map(Authority::as_str).unwrap_or_default();
         let mut request =
             Request::builder().method(method).uri(target).header(HOST, host).header(ACCEPT, "application/json");
         if !body.is_empty() {

@@ -45,7 +45,7 @@ struct Rule {
     users: Vec<String>,
     user_groups: Vec<String>,
     verbs: Vec<String>,
-    resources: Vec<Resources>,
+    resources: Vec<Targets>,
     namespaces: Vec<String>,
     #[serde(rename = "nonResourceURLs")]
     paths: Vec<String>,
@@ -55,7 +55,7 @@ struct Rule {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-struct Resources {
+struct Targets {
     group: String,
     resources: Vec<String>,
     resource_names: Vec<String>,
@@ -171,7 +171,7 @@ impl Rule {
     }
 }
 
-impl Resources {
+impl Targets {
     fn matches(&self, a: &Attributes) -> bool {
         if self.group != "*" && self.group != a.group {
             return false;

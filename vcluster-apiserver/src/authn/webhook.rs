@@ -170,7 +170,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_makes_reading_panic(body: Vec<u8>, text in "\\PC{0,60}") {
-            let _ = read(&body, &[text.clone()]);
+            let _ = read(&body, std::slice::from_ref(&text));
             let _ = read(format!("{{\"status\":{{\"authenticated\":true,\"user\":{text:?}}}}}").as_bytes(), &[]);
         }
     }

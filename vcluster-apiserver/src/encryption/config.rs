@@ -144,6 +144,9 @@ fn check_names(names: &[String]) -> Result<(), String> {
     }
 }
 
+/// Makes a cipher of a key, if it is one.
+type Make = fn(&[u8]) -> Option<Cipher>;
+
 fn provider(path: &str, file: ProviderFile) -> Result<Provider, Error> {
     let given = [
         file.aesgcm.is_some(),
@@ -158,7 +161,7 @@ fn provider(path: &str, file: ProviderFile) -> Result<Provider, Error> {
     if file.kms.is_some() {
         return Err(invalid(path, "kms is not supported"));
     }
-    let (name, keys, make): (_, _, fn(&[u8]) -> Option<Cipher>) = match (file.aesgcm, file.aescbc, file.secretbox) {
+    let (name, keys, make): (_, _, Make) = match (file.aesgcm, file.aescbc, file.secretbox) {
         (Some(keys), ..) => ("aesgcm", keys.keys, Cipher::gcm),
         (_, Some(keys), _) => ("aescbc", keys.keys, Cipher::cbc),
         (.., Some(keys)) => ("secretbox", keys.keys, Cipher::secretbox),

@@ -35,7 +35,7 @@ pub struct Schema {
     pub level: String,
     pub precedence: i64,
     pub distinguisher: Distinguisher,
-    rules: Vec<Rules>,
+    rules: Vec<PolicyRule>,
 }
 
 /// What tells the flows of one schema apart.
@@ -135,7 +135,7 @@ struct SchemaJson {
     priority_level_configuration: NameJson,
     matching_precedence: Option<i64>,
     distinguisher_method: Option<TypeJson>,
-    rules: Vec<Rules>,
+    rules: Vec<PolicyRule>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -152,7 +152,7 @@ struct TypeJson {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Rules {
+struct PolicyRule {
     subjects: Vec<Subject>,
     resource_rules: Vec<ResourceRule>,
     non_resource_rules: Vec<PathRule>,
