@@ -33,6 +33,19 @@ struct Tags {
     groups: Arc<str>,
 }
 
+/// The named groups in discovery's order. The aggregator's own has no priority and stands first.
+fn group_names(snapshot: &Snapshot) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    let (first, rest): (Vec<_>, Vec<_>) = snapshot.versions.iter().partition(|served| served.group_priority == 0);
+    for served in first.into_iter().chain(rest) {
+        let group = served.group_version.group.as_str();
+        if !group.is_empty() && !names.contains(&group) {
+            names.push(group);
+        }
+    }
+    names
+}
+
 /// A hash in capitals, as upstream prints those of documents.
 pub fn hash_of(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(128);

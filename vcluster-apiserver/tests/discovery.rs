@@ -2,6 +2,9 @@
 
 use vcluster_apiserver::testing::TestServer;
 
+#[path = "upstream/documents.rs"]
+mod upstream;
+
 async fn server() -> TestServer {
     TestServer::start().await.expect("a store in memory starts")
 }
@@ -35,22 +38,51 @@ async fn both_forms_of_discovery_agree() {
     assert_eq!(server.get("/apis/none").await.code, 404);
 }
 
+/// The discovery documents that upstream's release carries, without the versions that have to be switched on.
 #[tokio::test]
-async fn openapi_addresses_are_immutable() {
+async fn documents_are_what_upstream_publishes() {
     let server = server().await;
-    let index = server.get("/openapi/v3").await.json();
-    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap().to_owned();
-    let document = server.get(&url).await;
-    assert_eq!(document.code, 200);
-    assert!(document.headers["cache-control"].to_str().unwrap().contains("immutable"));
-    let deployment = &document.json()["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"];
-    assert_eq!(deployment["x-kubernetes-group-version-kind"][0]["kind"], "Deployment");
-    let wrong = server.get("/openapi/v3/apis/apps/v1?hash=0").await;
-    assert_eq!((wrong.code, wrong.headers["location"].to_str().unwrap()), (301, url.as_str()));
-    let old = server.get("/openapi/v2").await.json();
-    assert!(old["definitions"]["io.k8s.api.core.v1.Pod"]["properties"]["spec"].is_object());
-    let patch = &old["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
-    assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "fieldValidation"));
+    let folder = upstream::kubernetes().join("api/discovery");
+    let mut comparison = upstream::Comparison::default();
+    let groups = server.get("/apis").await.json();
+    let mut paths = vec!["/api/v1".to_owned()];
+    for group in groups["groups"].as_array().unwrap() {
+        paths.push(format!("/apis/{}", group["name"].as_str().unwrap()));
+        for version in group["versions"].as_array().unwrap() {
+            paths.push(format!("/apis/{}", version["groupVersion"].as_str().unwrap()));
+        }
+    }
+    for path in &paths {
+        let theirs = upstream::read(&folder.join(format!("{}.json", path[1..].replace('/', "__"))));
+        comparison.compare(path, &server.get(path).await.json(), &general(theirs, "versions"));
+    }
+    let all = general_groups(upstream::read(&folder.join("apis.json")), "groups");
+    comparison.compare("/apis", &groups, &all);
+    let accept = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")];
+    let ours = server.send("GET", "/apis", &accept, "").await.json();
+    let theirs = general_groups(upstream::read(&folder.join("aggregated_v2.json")), "items");
+    comparison.compare("/apis aggregated", &ours, &theirs);
+    comparison.finish("discovery");
+    let unknown = server.get("/apis/apps/v9").await;
+    assert_eq!((unknown.code, unknown.text("/reason").as_str()), (404, "NotFound"));
+}
+
+/// Drops alpha and beta versions from a list of versions.
+fn general(mut document: serde_json::Value, list: &str) -> serde_json::Value {
+    if let Some(versions) = document.get_mut(list).and_then(serde_json::Value::as_array_mut) {
+        versions.retain(|v| {
+            let version = v["version"].as_str().unwrap_or_default();
+            !version.contains("alpha") && !version.contains("beta")
+        });
+    }
+    document
+}
+
+fn general_groups(mut document: serde_json::Value, list: &str) -> serde_json::Value {
+    let groups = document[list].as_array().cloned().unwrap_or_default();
+    let groups = groups.into_iter().map(|group| general(group, "versions"));
+    document[list] = groups.filter(|group| !group["versions"].as_array().unwrap().is_empty()).collect();
+    document
 }
 
 #[tokio::test]

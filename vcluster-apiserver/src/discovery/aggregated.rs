@@ -8,13 +8,8 @@ use serde_json::{Map, Value, json};
 /// The core group (`core`) or all named ones.
 pub fn document(snapshot: &Snapshot, core: bool) -> Value {
     let mut items: Vec<Value> = Vec::new();
-    let mut groups: Vec<&str> = Vec::new();
-    for served in &snapshot.versions {
-        let group = served.group_version.group.as_str();
-        if group.is_empty() != core || groups.contains(&group) {
-            continue;
-        }
-        groups.push(group);
+    let groups = if core { vec![""] } else { super::group_names(snapshot) };
+    for group in groups {
         let versions = snapshot.versions.iter().filter(|s| s.group_version.group == group);
         let versions: Vec<Value> = versions.map(|s| version(snapshot, &s.group_version)).collect();
         let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };

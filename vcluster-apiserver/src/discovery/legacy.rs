@@ -1,5 +1,6 @@
 //! The documents of the first discovery: `APIVersions`, `APIGroupList`, `APIGroup`, `APIResourceList`.
 
+use super::group_names;
 use crate::registry::Snapshot;
 use crate::registry::resource::Resource;
 use apimachinery::GroupVersion;
@@ -10,17 +11,6 @@ pub fn core() -> Value {
         "kind": "APIVersions", "versions": ["v1"],
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}],
     })
-}
-
-fn group_names(snapshot: &Snapshot) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for served in &snapshot.versions {
-        let group = served.group_version.group.as_str();
-        if !group.is_empty() && !names.contains(&group) {
-            names.push(group);
-        }
-    }
-    names
 }
 
 pub fn groups(snapshot: &Snapshot) -> Value {
@@ -66,10 +56,12 @@ pub fn resources(snapshot: &Snapshot, group_version: &GroupVersion) -> Value {
             list.push(Value::Object(entry));
         }
     }
-    json!({
-        "kind": "APIResourceList", "apiVersion": "v1",
-        "groupVersion": group_version.to_string(), "resources": list,
-    })
+    let mut value = json!({ "kind": "APIResourceList", "groupVersion": group_version.to_string(), "resources": list });
+    // Upstream's oldest document does not say its own version.
+    if !group_version.group.is_empty() {
+        value["apiVersion"] = "v1".into();
+    }
+    value
 }
 
 fn entry(resource: &Resource) -> Value {
