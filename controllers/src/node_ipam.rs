@@ -87,16 +87,13 @@ fn plan(Observed { node, taken }: &Observed, ranges: &[Cidr]) -> Plan {
         let length = if range.is_ipv6() { LENGTHS.1 } else { LENGTHS.0 };
         range.blocks(length).find(|block| !taken.iter().any(|own| own.covers(block) || block.covers(own)))
     };
-    match ranges.iter().map(free).collect::<Option<Vec<Cidr>>>() {
-        Some(found) => {
-            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-            let body = json!({"spec": {"podCIDR": found.first(), "podCIDRs": found}});
-            plan.patch(&**node, "", PatchKind::Strategic, body);
-        }
-        None => {
-            let message = format!("Node {} status is now: CIDRNotAvailable", node.name());
-            plan.event(&**node, "CIDRNotAvailable", message);
-        }
+    if let Some(found) = ranges.iter().map(free).collect::<Option<Vec<Cidr>>>() {
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let body = json!({"spec": {"podCIDR": found.first(), "podCIDRs": found}});
+        plan.patch(&**node, "", PatchKind::Strategic, body);
+    } else {
+        let message = format!("Node {} status is now: CIDRNotAvailable", node.name());
+        plan.event(&**node, "CIDRNotAvailable", message);
     }
     plan
 }

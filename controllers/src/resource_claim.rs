@@ -61,19 +61,37 @@ fn asked(pod: &Pod) -> &[PodResourceClaim] {
     pod.spec.as_ref().and_then(|spec| spec.resource_claims.as_deref()).unwrap_or_default()
 }
 
-/// The name of the claim behind one of a pod's claims: `None` while it is not made, `Some(None)` when none is needed.
-fn claim_name<'a>(pod: &'a Pod, asked: &'a PodResourceClaim) -> Option<Option<&'a str>> {
-    if let Some(name) = &asked.resource_claim_name {
-        return Some(Some(name));
+/// The claim behind one of a pod's claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named<'a> {
+    By(&'a str),
+    /// It was found that none is needed.
+    Unneeded,
+    /// It is not made yet, or the pod does not know.
+    Unknown,
+}
+
+impl<'a> Named<'a> {
+    fn name(self) -> Option<&'a str> {
+        if let Self::By(name) = self { Some(name) } else { None }
     }
-    let told = pod.status.as_ref()?.resource_claim_statuses.as_ref()?;
-    told.iter().find(|own| own.name == asked.name).map(|own| own.resource_claim_name.as_deref())
+}
+
+fn claim_name<'a>(pod: &'a Pod, asked: &'a PodResourceClaim) -> Named<'a> {
+    if let Some(name) = &asked.resource_claim_name {
+        return Named::By(name);
+    }
+    let told = pod.status.as_ref().and_then(|status| status.resource_claim_statuses.as_ref());
+    match told.into_iter().flatten().find(|own| own.name == asked.name) {
+        Some(told) => told.resource_claim_name.as_deref().map_or(Named::Unneeded, Named::By),
+        None => Named::Unknown,
+    }
 }
 
 /// All claims that a pod uses, those made for its extended resources too.
 fn claim_names(pod: &Pod) -> Vec<String> {
     let extended = pod.status.as_ref().and_then(|status| status.extended_resource_claim_status.as_ref());
-    let named = asked(pod).iter().filter_map(|asked| claim_name(pod, asked).flatten().map(str::to_owned));
+    let named = asked(pod).iter().filter_map(|asked| claim_name(pod, asked).name().map(str::to_owned));
     named.chain(extended.map(|own| own.resource_claim_name.clone())).collect()
 }
 
@@ -145,7 +163,7 @@ impl Controller for ResourceClaims {
         if let Some(name) = key.name.strip_prefix(POD) {
             let pod = self.pods.get(&key.namespace, name).filter(|pod| !pod.terminating() && !is_done(pod))?;
             let claims = asked(&pod).iter().map(|asked| {
-                let named = claim_name(&pod, asked).flatten();
+                let named = claim_name(&pod, asked).name();
                 let made = self.claims.by_index(BY_OWNER, pod.uid());
                 pod::Asked {
                     claim: named.and_then(|name| self.claims.get(&key.namespace, name)),
@@ -154,7 +172,7 @@ impl Controller for ResourceClaims {
                         .resource_claim_template_name
                         .as_ref()
                         .and_then(|name| self.templates.get(&key.namespace, name)),
-                    asked: asked.clone(),
+                    ask: asked.clone(),
                 }
             });
             let claims = claims.collect();
@@ -178,8 +196,7 @@ impl Controller for ResourceClaims {
         let mut plan = Plan::default();
         let Observed::Pod(view) = observed else { return plan };
         if let Some(asked) = view.claims.iter().find(|asked| pod::must_be_made(&view.pod, asked)) {
-            let message =
-                format!("PodResourceClaim {}: create ResourceClaim : {}", asked.asked.name, failure.message());
+            let message = format!("PodResourceClaim {}: create ResourceClaim : {}", asked.ask.name, failure.message());
             plan.warning(&*view.pod, "FailedResourceClaimCreation", message);
         }
         plan

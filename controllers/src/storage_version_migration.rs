@@ -122,16 +122,13 @@ fn failed(why: &str) -> Step {
 }
 
 fn running(left: usize, total: usize, error: Option<&str>) -> String {
-    let mut message = "The migration is running".to_owned();
-    if left > 0 {
-        message += &format!(", {left}/{total} objects not yet migrated");
-    } else if total > 0 {
-        message += &format!(", {total} objects verified migrated");
-    }
-    if let Some(error) = error {
-        message += &format!("; transient error: {error}");
-    }
-    message
+    let progress = match (left, total) {
+        (0, 0) => String::new(),
+        (0, _) => format!(", {total} objects verified migrated"),
+        _ => format!(", {left}/{total} objects not yet migrated"),
+    };
+    let error = error.map(|error| format!("; transient error: {error}")).unwrap_or_default();
+    format!("The migration is running{progress}{error}")
 }
 
 fn told(migration: &StorageVersionMigration, told: &[Condition], revision: Option<String>) -> Plan {

@@ -78,11 +78,11 @@ fn signing(secret: &Secret, now: Timestamp) -> Option<(&str, &str)> {
     (named && !id.is_empty() && !value.is_empty() && live && meant).then_some((id, value))
 }
 
-/// A JWS without its payload: HMAC-SHA-256 keyed by the whole token (`cluster-bootstrap/token/jws`).
+/// A JWS without its payload: HMAC-SHA-256 keyed by the token's secret half (`cluster-bootstrap/token/jws`).
 fn signature(content: &str, id: &str, secret: &str) -> String {
     let header = BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{id}"}}"#));
     let payload = BASE64_URL_SAFE_NO_PAD.encode(content);
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, format!("{id}.{secret}").as_bytes());
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
     let tag = ring::hmac::sign(&key, format!("{header}.{payload}").as_bytes());
     format!("{header}..{}", BASE64_URL_SAFE_NO_PAD.encode(tag))
 }

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(tried(&object("x", |own| own.spec.request = ByteString(b"junk".to_vec()))), [""; 0]);
         let decided = |kind: &str| {
             object("x", |own| {
-                own.status = serde_json::from_value(json!({"conditions": [{"type": kind, "status": "True"}]})).unwrap()
+                own.status = serde_json::from_value(json!({"conditions": [{"type": kind, "status": "True"}]})).unwrap();
             })
         };
         assert_eq!(tried(&decided("Denied")), [""; 0]);

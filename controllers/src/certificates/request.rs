@@ -66,14 +66,14 @@ fn check_usages(usages: &[String], last: &str) -> Result<(), String> {
         .replace('}', "]"))
 }
 
-impl Parsed {
-    fn check_names(&self, forbidden: &[(usize, &str)]) -> Result<(), String> {
-        match forbidden.iter().find(|(count, _)| *count > 0) {
-            Some((_, kind)) => Err(format!("{kind} subjectAltNames are not allowed")),
-            None => Ok(()),
-        }
+fn check_names(forbidden: &[(usize, &str)]) -> Result<(), String> {
+    match forbidden.iter().find(|(count, _)| *count > 0) {
+        Some((_, kind)) => Err(format!("{kind} subjectAltNames are not allowed")),
+        None => Ok(()),
     }
+}
 
+impl Parsed {
     fn check_organization(&self) -> Result<(), String> {
         let of_nodes = self.organizations == [NODES];
         if of_nodes { Ok(()) } else { Err(format!("subject organization is not {NODES}")) }
@@ -85,7 +85,7 @@ impl Parsed {
 
     pub(super) fn check_kubelet_client(&self, usages: &[String]) -> Result<(), String> {
         self.check_organization()?;
-        self.check_names(&[(self.dns, "DNS"), (self.emails, "Email"), (self.addresses, "IP"), (self.uris, "URI")])?;
+        check_names(&[(self.dns, "DNS"), (self.emails, "Email"), (self.addresses, "IP"), (self.uris, "URI")])?;
         self.check_common_name()?;
         check_usages(usages, "client auth")
     }
@@ -95,7 +95,7 @@ impl Parsed {
         if self.dns + self.addresses == 0 {
             return Err("DNS or IP subjectAltName is required".to_owned());
         }
-        self.check_names(&[(self.emails, "Email"), (self.uris, "URI")])?;
+        check_names(&[(self.emails, "Email"), (self.uris, "URI")])?;
         check_usages(usages, "server auth")?;
         self.check_common_name()
     }

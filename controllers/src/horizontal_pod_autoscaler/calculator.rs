@@ -8,6 +8,7 @@ use crate::pods;
 use apimachinery::Quantity;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -130,9 +131,12 @@ fn balance<T: Copy>(
         return Ok((replicas, shown));
     }
     let assume = |value: i64| Sample { time: context.now, window: SignedDuration::ZERO, value };
-    for name in groups.missing.iter().filter(|_| usage < 1.0 || usage > 1.0) {
-        samples.insert(name.clone(), assume(if usage < 1.0 { full(name) } else { 0 }));
-    }
+    let assumed = |name: &String| match usage.partial_cmp(&1.0)? {
+        Ordering::Less => Some((name.clone(), assume(full(name)))),
+        Ordering::Greater => Some((name.clone(), assume(0))),
+        Ordering::Equal => None,
+    };
+    samples.extend(groups.missing.iter().filter_map(assumed));
     if dampened {
         samples.extend(groups.unready.iter().map(|name| (name.clone(), assume(0))));
     }

@@ -217,7 +217,7 @@ impl<'a> Decision<'a> {
         let was_zero = current == 0 && minimum != 0 && self.is_scaled_to_zero();
         let limited = limits::limit(&self.hpa.spec, history, current, proposed, minimum, self.now);
         self.condition(ABLE, limited.able.0, limited.able.1, limited.able.2);
-        self.condition(LIMITED, limited.limited.0, limited.limited.1, limited.limited.2);
+        self.condition(LIMITED, limited.bound.0, limited.bound.1, limited.bound.2);
         let mut desired = limited.replicas;
         if was_zero && desired < minimum {
             desired = minimum;
@@ -460,8 +460,9 @@ fn amount(resource: &str, thousandths: i64) -> String {
 /// A metric with its selector as Go prints it.
 fn shown(metric: &MetricIdentifier) -> String {
     let text = |selector: &LabelSelector| {
-        let labels: String =
+        let labels: Vec<String> =
             selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}: {value},")).collect();
+        let labels = labels.concat();
         format!(
             "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{}},}}"
         )

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::autoscaling::v2::{
     HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec,
 };
+use std::cmp::Ordering;
 
 /// The default of `--horizontal-pod-autoscaler-downscale-stabilization`.
 const DOWNSCALE_WINDOW: i32 = 300;
@@ -25,7 +26,7 @@ pub(super) type Told = (bool, &'static str, &'static str);
 pub(super) struct Limited {
     pub(super) replicas: i32,
     pub(super) able: Told,
-    pub(super) limited: Told,
+    pub(super) bound: Told,
 }
 
 impl History {
@@ -114,12 +115,12 @@ pub(super) fn limit(
         let able = if stable == desired { READY } else { DOWN_STABILIZED };
         let rate = current.saturating_mul(2).max(4);
         let (upper, why) = if maximum > rate { (rate, UP_LIMIT) } else { (maximum, TOO_MANY) };
-        let (replicas, limited) = match stable {
+        let (replicas, bound) = match stable {
             few if few < minimum => (minimum, TOO_FEW),
             many if many > upper => (upper, why),
             fine => (fine, WITHIN),
         };
-        return Limited { replicas, able, limited };
+        return Limited { replicas, able, bound };
     };
     let (up, down) = (up_rules(behavior), down_rules(behavior));
     let stable = stabilize_by_rules(history, &up, &down, current, desired, now);
@@ -128,18 +129,20 @@ pub(super) fn limit(
         _ if desired >= current => UP_STABILIZED,
         _ => DOWN_STABILIZED,
     };
-    let (replicas, limited) = if stable > current {
-        let rate = rate_limit(&up, history, current, now, true).max(current);
-        let (upper, why) = if maximum > rate { (rate, UP_LIMIT) } else { (maximum, TOO_MANY) };
-        if stable > upper { (upper, why) } else { (stable, WITHIN) }
-    } else if stable < current {
-        let rate = rate_limit(&down, history, current, now, false).min(current);
-        let (lower, why) = if minimum < rate { (rate, DOWN_LIMIT) } else { (minimum, TOO_FEW) };
-        if stable < lower { (lower, why) } else { (stable, WITHIN) }
-    } else {
-        (stable, WITHIN)
+    let (replicas, bound) = match stable.cmp(&current) {
+        Ordering::Greater => {
+            let rate = rate_limit(&up, history, current, now, true).max(current);
+            let (upper, why) = if maximum > rate { (rate, UP_LIMIT) } else { (maximum, TOO_MANY) };
+            if stable > upper { (upper, why) } else { (stable, WITHIN) }
+        }
+        Ordering::Less => {
+            let rate = rate_limit(&down, history, current, now, false).min(current);
+            let (lower, why) = if minimum < rate { (rate, DOWN_LIMIT) } else { (minimum, TOO_FEW) };
+            if stable < lower { (lower, why) } else { (stable, WITHIN) }
+        }
+        Ordering::Equal => (stable, WITHIN),
     };
-    Limited { replicas, able, limited }
+    Limited { replicas, able, bound }
 }
 
 /// The highest recommendation of the window.
@@ -217,7 +220,7 @@ mod tests {
         now: i64,
     ) -> (i32, &'static str, &'static str) {
         let told = limit(spec, history, current, desired, 1, at(now));
-        (told.replicas, told.able.1, told.limited.1)
+        (told.replicas, told.able.1, told.bound.1)
     }
 
     /// Cases of upstream's `TestNormalizeDesiredReplicas` and `TestConvertDesiredReplicasWithRules`.

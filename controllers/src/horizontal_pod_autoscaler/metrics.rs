@@ -138,7 +138,7 @@ fn items<'a>(list: &'a Value, api: &str) -> Result<&'a [Value], String> {
 }
 
 fn milli(value: &Value) -> i64 {
-    Quantity::from_json(value).map(|quantity| quantity.milli_value()).unwrap_or(0)
+    Quantity::from_json(value).map_or(0, |quantity| quantity.milli_value())
 }
 
 fn time(item: &Value) -> Timestamp {

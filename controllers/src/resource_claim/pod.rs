@@ -1,6 +1,6 @@
 //! What a pod's claims need: to be made, to be told to the pod, and to be reserved for it.
 
-use super::{POD_CLAIM, claim_name, is_for};
+use super::{Named, POD_CLAIM, claim_name, is_for};
 use crate::meta::{Meta, controller_reference};
 use crate::plan::{PatchKind, Plan};
 use crate::pods;
@@ -22,7 +22,7 @@ pub struct View {
 
 /// One of the pod's claims and what there is for it.
 pub(super) struct Asked {
-    pub(super) asked: PodResourceClaim,
+    pub(super) ask: PodResourceClaim,
     /// The claim of the name that the pod tells.
     pub(super) claim: Option<Arc<ResourceClaim>>,
     /// A claim that was made for it, told or not.
@@ -33,8 +33,8 @@ pub(super) struct Asked {
 /// Whether a claim is missing that a template should give.
 pub(super) fn must_be_made(pod: &Pod, asked: &Asked) -> bool {
     let usable = asked.claim.as_ref().is_some_and(|claim| is_for(pod, claim));
-    let unneeded = claim_name(pod, &asked.asked) == Some(None);
-    asked.asked.resource_claim_template_name.is_some() && !usable && !unneeded && asked.made.is_none()
+    let unneeded = claim_name(pod, &asked.ask) == Named::Unneeded;
+    asked.ask.resource_claim_template_name.is_some() && !usable && !unneeded && asked.made.is_none()
 }
 
 pub(super) fn plan(View { pod, claims }: &View) -> Plan {
@@ -43,19 +43,19 @@ pub(super) fn plan(View { pod, claims }: &View) -> Plan {
     for asked in claims {
         if must_be_made(pod, asked) {
             let Some(template) = &asked.template else {
-                let template = asked.asked.resource_claim_template_name.as_deref().unwrap_or_default();
+                let template = asked.ask.resource_claim_template_name.as_deref().unwrap_or_default();
                 let message = format!(
                     "PodResourceClaim {}: resource claim template \"{template}\": resourceclaimtemplate.resource.k8s.io \"{template}\" not found",
-                    asked.asked.name
+                    asked.ask.name
                 );
                 plan.warning(&**pod, "FailedResourceClaimCreation", message);
                 return plan;
             };
-            plan.create(&generated(pod, &asked.asked.name, template));
-        } else if let Some(made) = asked.made.as_ref().filter(|_| asked.asked.resource_claim_template_name.is_some())
-            && claim_name(pod, &asked.asked) != Some(Some(made.name()))
+            plan.create(&generated(pod, &asked.ask.name, template));
+        } else if let Some(made) = asked.made.as_ref().filter(|_| asked.ask.resource_claim_template_name.is_some())
+            && claim_name(pod, &asked.ask) != Named::By(made.name())
         {
-            told.push(json!({"name": asked.asked.name, "resourceClaimName": made.name()}));
+            told.push(json!({"name": asked.ask.name, "resourceClaimName": made.name()}));
         }
     }
     if !told.is_empty() {
@@ -72,7 +72,7 @@ pub(super) fn plan(View { pod, claims }: &View) -> Plan {
 fn reserve(pod: &Pod, claims: &[Asked], plan: &mut Plan) {
     for asked in claims {
         let Some(claim) = &asked.claim else { continue };
-        if asked.asked.resource_claim_template_name.is_some() && !is_for(pod, claim) {
+        if asked.ask.resource_claim_template_name.is_some() && !is_for(pod, claim) {
             continue;
         }
         let consumers = super::claim::consumers(claim);
