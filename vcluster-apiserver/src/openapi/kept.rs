@@ -163,7 +163,8 @@ mod tests {
         assert_eq!(locked(&kept.state).documents.len(), 0);
         assert_eq!(*hash_of(&first), *hash);
         assert_eq!(locked(&kept.state).hashes.len(), 1);
-        let other = Snapshot { generation: 1, ..builtin::snapshot() };
+        let mut other = builtin::snapshot();
+        other.generation += 1;
         drop(kept.of(&other));
         assert_eq!(locked(&kept.state).hashes.len(), 0, "another registry has other documents");
     }
