@@ -20,8 +20,8 @@ fn an_empty_file_is_the_default() {
     assert_eq!(Config { hosted_volumes: true, ..config.clone() }, Config::default());
     let scores = "TaintToleration*3 NodeAffinity*2 NodeResourcesFit VolumeBinding PodTopologySpread*2 InterPodAffinity*2 NodeResourcesBalancedAllocation ImageLocality";
     assert_eq!(names(&config, "score"), scores);
-    assert_eq!(names(&config, "preEnqueue"), "SchedulingGates DynamicResources DefaultPreemption");
-    assert_eq!(names(&config, "postFilter"), "DynamicResources DefaultPreemption");
+    assert_eq!(names(&config, "preEnqueue"), "SchedulingGates DynamicResources*2 DefaultPreemption");
+    assert_eq!(names(&config, "postFilter"), "DynamicResources*2 DefaultPreemption");
 }
 
 /// Pictures of `TestMergePlugins` and of the expansion of `multiPoint`.
@@ -29,7 +29,7 @@ fn an_empty_file_is_the_default() {
 fn plugins_are_merged() {
     let cases = [
         (
-            "{multiPoint: {disabled: [{name: '*'}], enabled: [{name: NodeName}, {name: NodePorts}]}}",
+            "{multiPoint: {disabled: [{name: '*'}], enabled: [{name: PrioritySort}, {name: NodeName}, {name: NodePorts}, {name: DefaultBinder}]}}",
             "filter",
             "NodeName NodePorts",
         ),

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
+mod preemption;
+
 fn typed<T: DeserializeOwned>(value: &Value) -> Arc<T> {
     Arc::new(serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}")))
 }
@@ -64,11 +66,14 @@ fn world(case: &Value) -> Cache {
     fill(&mut catalog.classes, &objects["classes"]);
     fill(&mut catalog.capacities, &objects["capacities"]);
     fill(&mut catalog.csi_drivers, &objects["csiDrivers"]);
+    let budgets = list(&case["pdbs"]).iter().enumerate();
+    let budgets: Vec<_> = budgets.map(|(at, budget)| (at.to_string(), typed(budget))).collect();
     for service in list(&objects["services"]) {
         let service: Arc<Service> = typed(service);
         let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
         catalog.owners.set_service(&service.metadata, selector);
     }
+    cache.snapshot_mut().budgets.extend(budgets);
     cache
 }
 
@@ -223,6 +228,7 @@ fn checked(case: &Value) -> Option<String> {
             normalize_by_max(&mut scores, case["reverse"] == true);
             (json!(scores) != case["want"]).then(|| format!("{scores:?} for {}", case["want"]))
         }
+        "dryrun" | "best" | "postfilter" => preemption::checked(case),
         other => panic!("{other}"),
     }
 }

@@ -22,6 +22,8 @@ mod event;
 mod extender;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod measure_tests;
 mod node_order;
 mod node_selection;
 mod plugin;

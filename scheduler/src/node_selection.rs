@@ -2,6 +2,7 @@
 
 use crate::selection::{Labels, all_match, node_operator};
 use apimachinery::selector::label::Requirement;
+use apimachinery::validation::is_label_value;
 use k8s_openapi::api::core::v1::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, PreferredSchedulingTerm,
 };
@@ -82,6 +83,10 @@ impl Term {
 
 fn requirement(rule: &NodeSelectorRequirement) -> Option<Requirement> {
     let values = rule.values.clone().unwrap_or_default();
+    let is_label = |value: &String| is_label_value(value).is_empty();
+    if rule.key != "metadata.name" && matches!(rule.operator.as_str(), "In" | "NotIn") && !values.iter().all(is_label) {
+        return None;
+    }
     Some(Requirement { key: rule.key.clone(), operator: node_operator(&rule.operator)?, values })
 }
 

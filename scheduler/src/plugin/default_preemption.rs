@@ -212,7 +212,7 @@ fn by_budget(pods: Vec<Arc<PodInfo>>, snapshot: &Snapshot) -> (Vec<Arc<PodInfo>>
             return false;
         }
         budgets.iter_mut().any(|(budget, selector, left)| {
-            let same_namespace = budget.metadata.namespace.as_deref() == Some(pod.namespace());
+            let same_namespace = budget.metadata.namespace.as_deref().unwrap_or_default() == pod.namespace();
             let going = budget.status.as_ref().and_then(|status| status.disrupted_pods.as_ref());
             let is_going = going.is_some_and(|pods| pods.contains_key(pod.name()));
             if !same_namespace || is_going || selector.is_empty() || !selector.matches(pod.labels()) {

@@ -102,6 +102,9 @@ impl Plugin for NodeResourcesFit {
         }
         if let Some(pair) = change.assigned(Actions::POD_SCALE_DOWN) {
             let (Some(old), Some(new)) = (pair.before(), pair.after()) else { return true };
+            if crate::pod::spec_of(new).node_name.as_ref().is_none_or(String::is_empty) {
+                return false;
+            }
             let (old, new) = (requests(old), requests(new));
             return pod.requests.iter().any(|(name, wanted)| wanted > 0 && old.of(name) > new.of(name));
         }
