@@ -24,7 +24,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(800), Duration::fro
 const WATCH: Duration = Duration::from_secs(330);
 /// A silent watch is given up a little after its time. A server that sends bookmarks does so every minute: from the first
 /// on, silence means that the connection is lost.
-const SILENCE: Duration = Duration::from_secs(360);
+const SILENCE: Duration = Duration::from_mins(6);
 const BOOKMARKED_SILENCE: Duration = Duration::from_secs(150);
 /// How long the server may take to begin an answer, or to give a page of a list; its own limit for a request is a minute.
 const ANSWER: Duration = Duration::from_secs(70);

@@ -79,7 +79,7 @@ mod tests {
         assert!(!references.is_used(Kind::Secret, "ns", "t"));
         assert_eq!(references.users_of_kind(Kind::ConfigMap), []);
         references.set(&a, BTreeSet::new());
-        assert_eq!(references.users_of_kind(Kind::Secret), [b.clone()]);
+        assert_eq!(references.users_of_kind(Kind::Secret), std::slice::from_ref(&b));
         assert!(references.is_used(Kind::Secret, "ns", "s"));
         references.set(&b, BTreeSet::new());
         assert!(!references.is_used(Kind::Secret, "ns", "s"));

@@ -237,7 +237,7 @@ impl Source for Fake {
     fn follow(&self, resource: &GroupVersionResource) -> BoxStream<'static, Change> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.lock();
-        let resource = resource.resource.to_string();
+        let resource = resource.resource.clone();
         let all = state.objects.iter().filter(|(place, _)| place.0 == resource);
         let all = all.map(|(place, object)| State::raw(place, object)).collect();
         sender.send(Change::Replaced(all)).unwrap();

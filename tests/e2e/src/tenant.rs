@@ -29,18 +29,14 @@ impl Tenant {
         let host = Cluster::host()?;
         let namespace = format!("e2e-{name}-{}", std::process::id());
         host.kubectl(&format!("create namespace {namespace}"))?;
-        match std::env::var("CORACLE_IMAGE") {
-            Ok(image) => {
-                let spec = format!(r#"{{"image": "{image}"}}"#);
-                let kind = r#""apiVersion": "coracle.dev/v1alpha1", "kind": "TenantCluster""#;
-                let object = format!(r#"{{{kind}, "metadata": {{"name": "{name}"}}, "spec": {spec}}}"#);
-                host.feed(&format!("create -n {namespace} -f -"), &object)?;
-                host.kubectl(&format!("wait -n {namespace} tc/{name} --for=condition=Ready --timeout=180s"))?;
-            }
-            Err(_) => {
-                let program = coracle()?.display().to_string();
-                host.run(&program, &["create", name, "-n", &namespace, "--timeout", "180"])?;
-            }
+        if let Ok(image) = std::env::var("CORACLE_IMAGE") {
+            let kind = r#""apiVersion": "coracle.dev/v1alpha1", "kind": "TenantCluster""#;
+            let object = format!(r#"{{{kind}, "metadata": {{"name": "{name}"}}, "spec": {{"image": "{image}"}}}}"#);
+            host.feed(&format!("create -n {namespace} -f -"), &object)?;
+            host.kubectl(&format!("wait -n {namespace} tc/{name} --for=condition=Ready --timeout=180s"))?;
+        } else {
+            let program = coracle()?.display().to_string();
+            host.run(&program, &["create", name, "-n", &namespace, "--timeout", "180"])?;
         }
         Tenant::connect(host, namespace, name)
     }
