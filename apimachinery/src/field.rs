@@ -97,7 +97,7 @@ impl ErrorType {
 pub struct FieldError {
     pub kind: ErrorType,
     pub field: Path,
-    /// What the field held; not printed for kinds whose text has no value.
+    /// What the field held; not printed for kinds whose text has no value, nor where it is none.
     pub value: Option<Value>,
     pub detail: String,
 }
@@ -165,18 +165,20 @@ impl FieldError {
                 let value = self.value.as_ref().map(Value::to_string).unwrap_or_default();
                 format!("{text}: {value}")
             }
-            _ => format!("{text}: {}", printed(self.value.as_ref())),
+            _ => match &self.value {
+                Some(value) => format!("{text}: {}", printed(value)),
+                None => text.to_owned(),
+            },
         };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
     }
 }
 
 /// Upstream prints strings quoted, numbers and booleans bare, and everything else as JSON.
-fn printed(value: Option<&Value>) -> String {
+fn printed(value: &Value) -> String {
     match value {
-        None | Some(Value::Null) => "null".to_owned(),
-        Some(Value::String(s)) => format!("{s:?}"),
-        Some(other) => other.to_string(),
+        Value::String(s) => format!("{s:?}"),
+        other => other.to_string(),
     }
 }
 

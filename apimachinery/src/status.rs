@@ -21,6 +21,8 @@ pub struct Status {
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
+    /// Left out of the Status of a finished deletion.
+    #[serde(skip_serializing_if = "no_code")]
     pub code: u16,
 }
 
@@ -62,6 +64,10 @@ pub struct Details {
     pub causes: Vec<Cause>,
     #[serde(skip_serializing_if = "is_zero")]
     pub retry_after_seconds: u32,
+}
+
+fn no_code(code: &u16) -> bool {
+    *code == 0
 }
 
 fn is_zero(n: &u32) -> bool {

@@ -117,8 +117,9 @@ impl Run {
                 }
             };
             for (answer, memory) in [(&mut upstream, &mut theirs), (&mut coracle, &mut mine)] {
-                memory.learn(&answer.body, request.keep);
+                let body = answer.body.clone();
                 memory.mask(&mut answer.body);
+                memory.learn(&body, request.keep);
                 for (_, value) in &mut answer.headers {
                     *value = memory.mask_text(value, "");
                 }

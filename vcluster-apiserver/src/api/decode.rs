@@ -29,19 +29,76 @@ pub fn object(
     validation: FieldValidation,
 ) -> Result<Object, Status> {
     let encoding = negotiate::request(headers, expected.protobuf)?;
-    let json = to_json(encoding, body)?;
-    let meta = schema::type_meta(&json).map_err(|e| Status::bad_request(e.to_string()))?;
+    let json = to_json(encoding, body).map_err(|status| match encoding {
+        Encoding::Protobuf if !body.starts_with(&schema::codec::MAGIC) => {
+            let why = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
+            unrecognized(expected.kind, why, body)
+        }
+        _ => status,
+    })?;
+    let meta = schema::type_meta(&json).map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
     check_type(&meta.0, &meta.1, expected.kind)?;
     let (value, strict) = expected.model.decode(&json).map_err(|e| match e {
         DecodeError::Value(why) => cannot_handle(expected.kind, &why),
-        other => Status::bad_request(other.to_string()),
+        other => unrecognized(expected.kind, &other.to_string(), body),
     })?;
     let object = Object::from_value(value);
     let mut object = object.ok_or_else(|| cannot_handle(expected.kind, "metadata is no object"))?;
+    if validation == FieldValidation::Strict && !strict.is_empty() {
+        return Err(cannot_handle(expected.kind, &format!("strict decoding error: {}", strict.join(", "))));
+    }
     report(cx, validation, strict)?;
+    clear_managers(&json, &mut object);
     object.set_gvk(expected.kind);
     expected.model.default(&mut object);
     Ok(object)
+}
+
+/// An empty list of managers means that they are to be forgotten. Go's decoder keeps it apart from an absent one; the
+/// canonical form does not, so it is said with one empty entry, which means the same.
+fn clear_managers(json: &[u8], object: &mut Object) {
+    if object.metadata().is_some_and(|m| m.contains_key("managedFields")) {
+        return;
+    }
+    #[derive(serde::Deserialize)]
+    struct Sent<'a> {
+        #[serde(borrow, default)]
+        metadata: Option<SentMetadata<'a>>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct SentMetadata<'a> {
+        #[serde(borrow, default)]
+        managed_fields: Option<&'a serde_json::value::RawValue>,
+    }
+    let sent = serde_json::from_slice::<Sent<'_>>(json).ok();
+    let sent = sent.and_then(|sent| sent.metadata?.managed_fields);
+    if sent.is_some_and(|list| list.get() != "null") {
+        object.metadata_mut().insert("managedFields".to_owned(), serde_json::json!([{}]));
+    }
+}
+
+/// 400 for a body whose kind cannot be told.
+fn unrecognized(kind: &GroupVersionKind, why: &str, body: &[u8]) -> Status {
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {why} ({})",
+        kind.kind,
+        summary(body)
+    ))
+}
+
+/// The beginning of a body: JSON objects as they are, everything else as hexadecimal digits (upstream's `summarizeData`).
+fn summary(body: &[u8]) -> String {
+    const SHOWN: usize = 30;
+    let (start, more) = (&body[..body.len().min(SHOWN)], if body.len() > SHOWN { " ..." } else { "" });
+    match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(start)),
+        Some(_) => {
+            let digits = start.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+            format!("{digits}{more}")
+        }
+    }
 }
 
 /// The JSON of a body in any of the encodings.
@@ -93,20 +150,29 @@ pub fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<()
 
 fn check_type(version: &str, kind: &str, expected: &GroupVersionKind) -> Result<(), Status> {
     let wanted = expected.kind.as_str();
-    if !kind.is_empty() && kind != wanted {
-        let version = if version.is_empty() { expected.api_version() } else { version.to_owned() };
+    let given_kind = if kind.is_empty() { wanted } else { kind };
+    let given_version = if version.is_empty() { expected.api_version() } else { version.to_owned() };
+    if given_kind == wanted && given_version == expected.api_version() {
+        return Ok(());
+    }
+    let (group, short) = given_version.split_once('/').unwrap_or(("", &given_version));
+    if schema::kind_of(group, short, given_kind).is_none() {
+        // The scheme names itself by where upstream makes it.
         return Err(Status::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {wanted}: converting ({kind}) to ({wanted}): unknown \
-             conversion"
+            "{given_kind} in version \"{short}\" cannot be handled as a {wanted}: no kind \"{given_kind}\" is registered for \
+             version \"{given_version}\" in scheme \"pkg/runtime/scheme.go:111\""
         )));
     }
-    if !version.is_empty() && version != expected.api_version() {
+    if given_kind != wanted {
         return Err(Status::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({})",
-            expected.api_version()
+            "{given_kind} in version \"{short}\" cannot be handled as a {wanted}: converting ({given_kind}) to ({wanted}): \
+             unknown conversion"
         )));
     }
-    Ok(())
+    Err(Status::bad_request(format!(
+        "the API version in the data ({given_version}) does not match the expected API version ({})",
+        expected.api_version()
+    )))
 }
 
 fn cannot_handle(kind: &GroupVersionKind, why: &str) -> Status {

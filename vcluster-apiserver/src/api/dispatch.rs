@@ -5,6 +5,7 @@ use super::{Api, Call, error};
 use crate::registry::resource::{Resource, Subresource, Target};
 use crate::registry::subresource::{binding, eviction, scale};
 use crate::request::body::{self, Body};
+use crate::request::negotiate;
 use crate::request::query::Query;
 use crate::request::{RequestCx, RequestInfo};
 use apimachinery::Status;
@@ -19,19 +20,24 @@ pub async fn serve(
     request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
     let snapshot = api.registry.snapshot();
-    let Some(resource) = snapshot.get(&info.gvr()) else { return Ok(error::no_such_path()) };
+    let Some(resource) = snapshot.get(&info.gvr()) else { return no_such_resource(&info.group) };
     let resource = resource.clone();
     if !fits(&resource, &info) {
-        return Ok(error::no_such_path());
+        return no_such_resource(&info.group);
     }
     let subresource = if info.subresource.is_empty() {
         None
     } else {
         match resource.subresource(&info.subresource) {
             Some(found) => Some(found.clone()),
-            None => return Ok(error::no_such_path()),
+            None => return no_such_resource(&info.group),
         }
     };
+    let routed = !resource.model.items_are_typed();
+    // Custom resources are served beside the router.
+    if routed && request.method() == http::Method::HEAD {
+        return Err(error::no_such_method());
+    }
     let target = Target {
         namespace: if resource.namespaced { info.namespace.clone() } else { String::new() },
         // A name out of a field selector is for authorization only.
@@ -67,7 +73,13 @@ pub async fn serve(
         _ => false,
     };
     if misplaced || !resource.has_verb(verb) {
-        return Err(Status::method_not_supported(&resource.group_resource(), method_word(&call)));
+        return Err(unsupported(&call));
+    }
+    if routed {
+        negotiate::route(&call.headers, verb)?;
+    }
+    if let Some(text) = deprecation(resource) {
+        call.cx.warn(text);
     }
     if &*resource.stored.resource == "bindings" {
         return binding::serve(api, &call, body::read(body).await?).await;
@@ -93,11 +105,37 @@ fn fits(resource: &Resource, info: &RequestInfo) -> bool {
     info.namespace.is_empty() || resource.gvr.resource == "namespaces"
 }
 
-fn method_word(call: &Call) -> &str {
-    match call.info.verb.as_str() {
-        "" => call.method.as_str(),
-        verb => verb,
+/// What the type's lifecycle says about its end (upstream's `deprecation.WarningMessage`).
+fn deprecation(resource: &Resource) -> Option<String> {
+    let row = schema::kind(&resource.kind)?;
+    let since = row.deprecated()?;
+    let mut text = format!("{} {} is deprecated in v{since}+", resource.kind.api_version(), resource.kind.kind);
+    if let Some(removed) = row.removed() {
+        text.push_str(&format!(", unavailable in v{removed}+"));
     }
+    if let Some((version, kind)) = row.replacement().and_then(|replacement| replacement.rsplit_once('/')) {
+        text.push_str(&format!("; use {version} {kind}"));
+    }
+    Some(text)
+}
+
+/// 405 in the words of the router, or of the handler of custom resources.
+fn unsupported(call: &Call) -> Status {
+    let resource = &call.target.resource;
+    if !resource.model.items_are_typed() {
+        return error::no_such_method();
+    }
+    let verb = call.info.verb.as_str();
+    let word = if verb.is_empty() { call.method.as_str() } else { verb };
+    Status::method_not_supported(&resource.group_resource(), word)
+}
+
+/// 404: a Status below the paths of built-in groups, which upstream routes, and plain text elsewhere.
+fn no_such_resource(group: &str) -> Result<Response<Body>, Status> {
+    if schema::served().iter().any(|served| served.group == group) {
+        return Err(Status::no_such_path());
+    }
+    Ok(error::no_such_path())
 }
 
 async fn of_subresource(
@@ -110,11 +148,13 @@ async fn of_subresource(
     let name = subresource.name.as_str();
     let connects = matches!(name, "log" | "exec" | "attach" | "portforward" | "proxy");
     if !subresource.verbs.iter().any(|v| v == verb) && !connects {
-        let resource = call.target.resource.group_resource();
-        return Err(Status::method_not_supported(&resource, method_word(call)));
+        return Err(unsupported(call));
     }
     if connects {
         return connect::serve(api, call, request).await;
+    }
+    if !call.target.resource.model.items_are_typed() {
+        negotiate::route(&call.headers, verb)?;
     }
     let body = request.into_body();
     if let Some(special) = api.special.get(&call.target) {
@@ -128,7 +168,7 @@ async fn of_subresource(
             "get" => get::serve(api, call).await,
             "update" => update::serve(api, call, body::read(body).await?).await,
             "patch" => patch::serve(api, call, body::read(body).await?).await,
-            _ => Err(Status::method_not_supported(&call.target.resource.group_resource(), method_word(call))),
+            _ => Err(unsupported(call)),
         },
     }
 }

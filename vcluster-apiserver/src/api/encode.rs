@@ -48,12 +48,26 @@ pub fn shape(
             table.add(&body)?;
             Ok((kind, table.finish(&table::revision(&body), "", None).into()))
         }
-        Form::PartialMetadataList(_) => Err(Status::not_acceptable(&[
-            "application/json",
-            "application/yaml",
-            "application/vnd.kubernetes.protobuf",
-        ])),
+        Form::PartialMetadataList(_) => Err(unsuitable(format!(
+            "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+            go_type(resource, &resource.kind.kind)
+        ))),
     }
+}
+
+/// 406 for a form that the object cannot take.
+pub fn unsuitable(message: String) -> Status {
+    Status::failure(406, "NotAcceptable", message)
+}
+
+/// The Go type that upstream holds an object in: `*core.PodList`.
+pub fn go_type(resource: &Resource, kind: &str) -> String {
+    if resource.model.items_are_typed() {
+        return "*unstructured.Unstructured".to_owned();
+    }
+    let group: &str = &resource.stored.kind.group;
+    let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) };
+    format!("*{package}.{kind}")
 }
 
 /// The raw metadata of a body.

@@ -43,6 +43,22 @@ pub fn text(code: StatusCode, text: impl Into<String>) -> Response<Body> {
     response
 }
 
+/// What upstream's router answers before any handler sees the request: no route for the method, none that reads the
+/// body's type, none that writes an accepted type (`NewGenericServerResponse` with go-restful's own words).
+pub fn unroutable(code: u16, reason: &str, message: impl Into<String>) -> Status {
+    Status::failure(code, reason, message).with_details(apimachinery::status::Details::default())
+}
+
+/// The resource is there, the method is not.
+pub fn no_such_method() -> Status {
+    unroutable(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+}
+
+/// A Go error that no handler gave a reason: 500 with nothing but its text.
+pub fn untyped(message: impl Into<String>) -> Status {
+    Status::failure(500, "", message)
+}
+
 /// 404 for a path that nothing serves.
 pub fn no_such_path() -> Response<Body> {
     text(StatusCode::NOT_FOUND, "404 page not found\n")

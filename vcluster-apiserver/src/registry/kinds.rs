@@ -1,35 +1,40 @@
 //! The strategy of each built-in kind. A kind that is not named here behaves as [`Plain`] says.
 
+mod admission_kinds;
+mod certificates;
+mod container_rules;
 mod core;
+mod daemon_set;
 mod fill;
+mod ingress;
+mod job_rules;
+mod network_policy;
+mod networking;
 mod pod;
 mod pod_spec;
 mod pod_validation;
 mod qos;
+mod rbac;
+mod read;
+mod ruled;
+mod rules;
+mod scheduling;
 mod service;
+mod service_rules;
+mod signing_request;
+mod small;
 mod storage;
+mod storage_kinds;
+mod tolerations;
+mod volume_rules;
 mod workload;
 
 use super::strategy::{Plain, Strategy};
+use ruled::Ruled;
 use std::sync::Arc;
 
 /// Kinds whose `metadata.generation` counts changes of the desired state and that have nothing else of their own.
-const TRACKED: &[(&str, &str)] = &[
-    ("networking.k8s.io", "Ingress"),
-    ("networking.k8s.io", "IngressClass"),
-    ("networking.k8s.io", "NetworkPolicy"),
-    ("policy", "PodDisruptionBudget"),
-    ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
-    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
-    ("scheduling.k8s.io", "PriorityClass"),
-    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
-    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"),
-];
+const TRACKED: &[(&str, &str)] = &[("apiextensions.k8s.io", "CustomResourceDefinition")];
 
 struct Tracked;
 
@@ -47,7 +52,8 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("apps", "Deployment") => Arc::new(workload::DEPLOYMENT),
         ("apps", "ReplicaSet") => Arc::new(workload::REPLICA_SET),
         ("apps", "StatefulSet") => Arc::new(workload::STATEFUL_SET),
-        ("apps", "DaemonSet") => Arc::new(workload::DAEMON_SET),
+        ("apps", "DaemonSet") => Arc::new(daemon_set::DaemonSet),
+        ("apps", "ControllerRevision") => Arc::new(small::REVISION),
         ("batch", "Job") => Arc::new(workload::JOB),
         ("batch", "CronJob") => Arc::new(workload::CRON_JOB),
         ("", "Service") => Arc::new(service::Service),
@@ -57,12 +63,47 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("", "Secret") => Arc::new(core::SECRET),
         ("", "Endpoints") => Arc::new(core::Endpoints),
         ("", "Event") => Arc::new(core::Event),
-        ("", "LimitRange") | ("coordination.k8s.io", "Lease") => Arc::new(core::CreatedByPut),
-        ("discovery.k8s.io", "EndpointSlice") => Arc::new(core::EndpointSlice),
-        ("rbac.authorization.k8s.io", _) => Arc::new(core::Rbac),
+        ("", "LimitRange") => Arc::new(Ruled { created_by_put: true, ..Ruled::PLAIN }),
+        ("", "PodTemplate") => Arc::new(small::POD_TEMPLATE),
+        ("coordination.k8s.io", "Lease") => Arc::new(scheduling::LEASE),
+        ("scheduling.k8s.io", "PriorityClass") => Arc::new(scheduling::PRIORITY_CLASS),
+        ("node.k8s.io", "RuntimeClass") => Arc::new(scheduling::RUNTIME_CLASS),
+        ("policy", "PodDisruptionBudget") => Arc::new(scheduling::DISRUPTION_BUDGET),
+        ("autoscaling", "HorizontalPodAutoscaler") => Arc::new(scheduling::AUTOSCALER),
+        ("networking.k8s.io", "Ingress") => Arc::new(ingress::INGRESS),
+        ("networking.k8s.io", "IngressClass") => Arc::new(ingress::CLASS),
+        ("networking.k8s.io", "NetworkPolicy") => Arc::new(network_policy::POLICY),
+        ("discovery.k8s.io", "EndpointSlice") => Arc::new(small::ENDPOINT_SLICE),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => Arc::new(small::FLOW_SCHEMA),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => Arc::new(small::PRIORITY_LEVEL),
+        ("resource.k8s.io", "DeviceClass") => Arc::new(small::DEVICE_CLASS),
+        ("resource.k8s.io", "DeviceTaintRule") => Arc::new(small::DEVICE_TAINT_RULE),
+        ("resource.k8s.io", "ResourceSlice") => Arc::new(small::RESOURCE_SLICE),
+        ("resource.k8s.io", "ResourceClaim") => Arc::new(small::RESOURCE_CLAIM),
+        ("resource.k8s.io", "ResourceClaimTemplate") => Arc::new(small::RESOURCE_CLAIM_TEMPLATE),
+        ("storagemigration.k8s.io", "StorageVersionMigration") => Arc::new(small::MIGRATION),
+        ("admissionregistration.k8s.io", kind) => match kind {
+            "ValidatingWebhookConfiguration" => Arc::new(admission_kinds::VALIDATING_WEBHOOKS),
+            "MutatingWebhookConfiguration" => Arc::new(admission_kinds::MUTATING_WEBHOOKS),
+            "ValidatingAdmissionPolicy" => Arc::new(admission_kinds::VALIDATING_POLICY),
+            "MutatingAdmissionPolicy" => Arc::new(admission_kinds::MUTATING_POLICY),
+            "ValidatingAdmissionPolicyBinding" => Arc::new(admission_kinds::VALIDATING_BINDING),
+            _ => Arc::new(admission_kinds::MUTATING_BINDING),
+        },
+        ("rbac.authorization.k8s.io", _) => Arc::new(rbac::Rbac),
+        ("certificates.k8s.io", "CertificateSigningRequest") => Arc::new(signing_request::SigningRequest),
+        ("certificates.k8s.io", "ClusterTrustBundle") => Arc::new(certificates::TrustBundle),
+        ("networking.k8s.io", "IPAddress") => Arc::new(networking::Address),
         ("", "PersistentVolume") => Arc::new(storage::Volume),
         ("", "PersistentVolumeClaim") => Arc::new(storage::Claim),
-        ("storage.k8s.io", "StorageClass") => Arc::new(storage::Class),
+        ("storage.k8s.io", kind) => match kind {
+            "StorageClass" => Arc::new(storage_kinds::CLASS),
+            "VolumeAttributesClass" => Arc::new(storage_kinds::ATTRIBUTES_CLASS),
+            "VolumeAttachment" => Arc::new(storage_kinds::ATTACHMENT),
+            "CSIDriver" => Arc::new(storage_kinds::DRIVER),
+            "CSINode" => Arc::new(storage_kinds::NODE),
+            _ => Arc::new(storage_kinds::CAPACITY),
+        },
         (group, kind) if TRACKED.contains(&(group, kind)) => Arc::new(Tracked),
         _ => Arc::new(Plain),
     }

@@ -2,10 +2,10 @@
 
 use super::strategy::NameRule;
 use apimachinery::Object;
-use apimachinery::field::{ErrorList, Path};
+use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
-    name_is_dns_label, name_is_dns_subdomain, name_is_dns1035_label, name_is_path_segment, validate_object_meta,
-    validate_object_meta_update,
+    name_is_dns_label, name_is_dns_subdomain, name_is_dns1035_label, name_is_path_segment, validate_ip,
+    validate_object_meta, validate_object_meta_update,
 };
 use serde_json::Map;
 
@@ -20,6 +20,9 @@ pub fn name_check(rule: NameRule) -> fn(&str, bool) -> Vec<String> {
         NameRule::DnsLabel => name_is_dns_label,
         NameRule::Dns1035Label => name_is_dns1035_label,
         NameRule::PathSegment => name_is_path_segment,
+        NameRule::Address => {
+            |name, _| validate_ip(&Path::new(""), name).into_iter().map(|error| error.detail).collect()
+        }
     }
 }
 
@@ -37,4 +40,36 @@ pub fn validate_update(new: &Object, old: &Object) -> ErrorList {
         old.metadata().unwrap_or(&none),
         &Path::new("metadata"),
     )
+}
+
+/// Groups whose kinds take finalizers of any form; all others share the core kinds' rule.
+const ANY_FINALIZER: [&str; 6] = [
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "coordination.k8s.io",
+    "internal.apiserver.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// Finalizers without a slash are upstream's own or mistakes (`validateKubeFinalizerName`).
+pub fn validate_finalizer_names(object: &Object, group: &str) -> ErrorList {
+    const STANDARD: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
+    if ANY_FINALIZER.contains(&group) || (group.contains('.') && !group.ends_with(".k8s.io")) {
+        return ErrorList::new();
+    }
+    let path = Path::new("metadata").child("finalizers");
+    let odd = object.finalizers().into_iter().enumerate();
+    odd.filter(|(_, name)| !name.contains('/') && !STANDARD.contains(name))
+        .map(|(index, name)| {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            FieldError::invalid(&path.index(index), name, why)
+        })
+        .collect()
+}
+
+/// Leaves each error once, at its first place: rules that overlap say the same.
+pub fn once(errors: &mut ErrorList) {
+    let mut seen = std::collections::HashSet::new();
+    errors.retain(|error| seen.insert(error.to_string()));
 }

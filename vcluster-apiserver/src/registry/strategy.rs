@@ -3,6 +3,7 @@
 //! Everything is pure and synchronous, on JSON trees that were decoded strictly by the type's table before. A method
 //! not overridden does what most kinds need. Mirrors k8s.io/apiserver `pkg/registry/rest` create and update strategies.
 
+use crate::request::UserInfo;
 use apimachinery::Object;
 use apimachinery::field::ErrorList;
 use serde_json::Value;
@@ -18,6 +19,8 @@ pub enum NameRule {
     Dns1035Label,
     /// Anything that fits a path segment: RBAC kinds.
     PathSegment,
+    /// An IP address in canonical form.
+    Address,
 }
 
 /// A kind's own behaviour. `old` is the live object, `new` what would be stored.
@@ -32,6 +35,9 @@ pub trait Strategy: Send + Sync + 'static {
     /// `PrepareForCreate`: wipes what clients may not set. The generic path already wiped `status` where the kind has
     /// the subresource and set `generation` where the kind has one.
     fn prepare_create(&self, _object: &mut Object) {}
+
+    /// The part of `PrepareForCreate` that depends on who asks; runs right after [`Strategy::prepare_create`].
+    fn prepare_create_as(&self, _object: &mut Object, _user: &UserInfo) {}
 
     /// `PrepareForUpdate` of the main endpoint. The generic path already restored `status` and bumped `generation`.
     fn prepare_update(&self, _new: &mut Object, _old: &Object) {}

@@ -3,6 +3,7 @@
 //!
 //! It refuses with 406 what cannot be produced and with 415 what cannot be read.
 
+use crate::api::error;
 use apimachinery::Status;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -10,6 +11,14 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 pub const JSON: &str = "application/json";
 pub const YAML: &str = "application/yaml";
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// The types of patches that built-in kinds take.
+const PATCHES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
 
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,6 +194,29 @@ pub fn response(headers: &HeaderMap, pretty: Option<&str>, offer: Offer) -> Resu
     }
     let types = offer.media_types();
     Err(Status::not_acceptable(&types.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// What upstream's router requires before a handler negotiates: a patch of a known type, and an `Accept` that names one
+/// of the types without regard to parameters. Wildcards of a part of the type mean nothing to it.
+pub fn route(headers: &HeaderMap, verb: &str) -> Result<(), Status> {
+    if verb == "patch" && !PATCHES.contains(&content_type(headers).as_str()) {
+        return Err(error::unroutable(415, "UnsupportedMediaType", "415: Unsupported Media Type"));
+    }
+    let header = headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect::<Vec<_>>().join(",");
+    let named = |clause: &str| {
+        let media = clause.split(';').next().unwrap_or_default().trim();
+        matches!(media, JSON | YAML | PROTOBUF | "*/*")
+    };
+    if header.is_empty() || header.split(',').any(named) {
+        return Ok(());
+    }
+    let streams = if matches!(verb, "list" | "watch") {
+        ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+    } else {
+        ""
+    };
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {JSON}, {YAML}, {PROTOBUF}{streams}");
+    Err(error::unroutable(406, "NotAcceptable", message))
 }
 
 fn wants_pretty(headers: &HeaderMap, parameter: Option<&str>) -> bool {

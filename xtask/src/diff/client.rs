@@ -67,7 +67,10 @@ impl Client {
         }
     }
 
-    async fn exchange(&mut self, message: hyper::Request<Full<Bytes>>) -> Result<(hyper::http::response::Parts, Bytes)> {
+    async fn exchange(
+        &mut self,
+        message: hyper::Request<Full<Bytes>>,
+    ) -> Result<(hyper::http::response::Parts, Bytes)> {
         let ready = match &mut self.connection {
             Some(connection) => connection.ready().await.is_ok(),
             None => false,

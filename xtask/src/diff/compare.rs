@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::sync::LazyLock;
 
 /// Longest text of one value in a cause.
-const SHOWN: usize = 140;
+const SHOWN: usize = 200;
 
 static INDEX: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[\d+\]").expect("a constant pattern is valid"));
 
@@ -30,7 +30,14 @@ pub fn causes(upstream: &Answer, ours: &Answer) -> Vec<String> {
         };
         values("", Some(&rest(&upstream.body)), Some(&rest(&ours.body)), &mut causes);
         if causes.is_empty() {
-            values("", Some(&upstream.body), Some(&ours.body), &mut causes);
+            let whole = |body: &Value| {
+                let mut whole = body.clone();
+                // Their order and repetition is no difference; they were compared above.
+                whole["details"]["causes"] = Value::Null;
+                whole["message"] = message_parts(body["message"].as_str().unwrap_or_default());
+                whole
+            };
+            values("", Some(&whole(&upstream.body)), Some(&whole(&ours.body)), &mut causes);
         }
     } else {
         values("", Some(&upstream.body), Some(&ours.body), &mut causes);
@@ -44,16 +51,25 @@ pub fn causes(upstream: &Answer, ours: &Answer) -> Vec<String> {
 fn codes(upstream: &Answer, ours: &Answer) -> Vec<String> {
     let said = |answer: &Answer| match answer.body["message"].as_str() {
         Some(message) if answer.status >= 400 => format!("{} {}: {}", answer.status, answer.reason(), short(message)),
-        _ => format!("{} {}", answer.status, if answer.status >= 400 { short(&answer.body.to_string()) } else { String::new() }),
+        _ => format!(
+            "{} {}",
+            answer.status,
+            if answer.status >= 400 { short(&answer.body.to_string()) } else { String::new() }
+        ),
     };
     let (theirs, mine) = (problems(&upstream.body), problems(&ours.body));
     if ours.status < 300 && !theirs.is_empty() {
-        return theirs.iter().map(|problem| format!("not refused: {problem}")).collect();
+        return theirs.iter().map(|problem| format!("not refused: {}", short(problem))).collect();
     }
     if upstream.status < 300 && !mine.is_empty() {
-        return mine.iter().map(|problem| format!("refused: {problem}")).collect();
+        return mine.iter().map(|problem| format!("refused: {}", short(problem))).collect();
     }
     vec![format!("code: {} -> {}", said(upstream).trim(), said(ours).trim())]
+}
+
+/// The head of a message about invalid fields; the rest repeats the causes.
+fn message_parts(message: &str) -> Value {
+    message.split(" is invalid: ").next().unwrap_or_default().into()
 }
 
 /// The causes of a Status, each as one text.
@@ -63,10 +79,12 @@ fn problems(status: &Value) -> Vec<String> {
         .iter()
         .map(|cause| {
             let text = |name: &str| cause[name].as_str().unwrap_or_default();
-            format!("{} [{}] {}", general(text("field")), text("reason"), short(text("message")))
+            format!("{} [{}] {}", general(text("field")), text("reason"), general(text("message")))
         })
         .collect();
     problems.sort();
+    // Upstream lists what several of its rules find several times.
+    problems.dedup();
     problems
 }
 
@@ -77,10 +95,10 @@ fn refusals(upstream: &Value, ours: &Value, causes: &mut Vec<String>) {
             Some(at) => {
                 mine.remove(at);
             }
-            None => causes.push(format!("not refused: {problem}")),
+            None => causes.push(format!("not refused: {}", short(&problem))),
         }
     }
-    causes.extend(mine.into_iter().map(|problem| format!("refused: {problem}")));
+    causes.extend(mine.into_iter().map(|problem| format!("refused: {}", short(&problem))));
 }
 
 fn headers(upstream: &Answer, ours: &Answer, causes: &mut Vec<String>) {
@@ -107,14 +125,29 @@ fn values(path: &str, upstream: Option<&Value>, ours: Option<&Value>, causes: &m
                 values(&format!("{path}[{index}]"), Some(a), Some(b), causes);
             }
         }
-        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+        (Some(Value::Array(a)), Some(Value::Array(b))) if !in_schema(path) => {
             let only = |these: &[Value], those: &[Value]| -> String {
                 let missing: Vec<String> = these.iter().filter(|v| !those.contains(v)).map(Value::to_string).collect();
                 short(&missing.join(", "))
             };
-            causes.push(format!("field {}: {} -> {} elements: [{}] -> [{}]", general(path), a.len(), b.len(), only(a, b), only(b, a)));
+            causes.push(format!(
+                "field {}: {} -> {} elements: [{}] -> [{}]",
+                general(path),
+                a.len(),
+                b.len(),
+                only(a, b),
+                only(b, a)
+            ));
         }
         (a, b) if a == b => {}
+        (a, b) if in_schema(path) => {
+            let what = match (a, b) {
+                (Some(_), None) => "absent",
+                (None, Some(_)) => "too much",
+                _ => "other",
+            };
+            causes.push(format!("document {}: {what}", general(path)));
+        }
         (a, b) => {
             let text = |value: Option<&Value>| value.map_or("absent".to_owned(), |value| short(&value.to_string()));
             causes.push(format!("field {}: {} -> {}", general(path), text(a), text(b)));
@@ -122,9 +155,19 @@ fn values(path: &str, upstream: Option<&Value>, ours: Option<&Value>, causes: &m
     }
 }
 
+/// Whether a path leads into an OpenAPI document, whose parts are alike and too many to be told apart.
+fn in_schema(path: &str) -> bool {
+    [".components.schemas.", ".paths.", ".definitions."].iter().any(|start| path.starts_with(start))
+}
+
 /// A path without its indices.
 fn general(path: &str) -> String {
-    INDEX.replace_all(path.trim_start_matches('.'), "[*]").into_owned()
+    let path = INDEX.replace_all(path.trim_start_matches('.'), "[*]").into_owned();
+    if !in_schema(&format!(".{path}")) {
+        return path;
+    }
+    let last: Vec<&str> = path.rsplitn(3, '.').take(2).collect();
+    format!("{}…{}", path.split('.').next().unwrap_or_default(), last.into_iter().rev().collect::<Vec<_>>().join("."))
 }
 
 fn short(text: &str) -> String {
@@ -155,7 +198,11 @@ mod tests {
         let created = || answer(201, json!({"spec": {"a": [1, 2]}}));
         let cases: Vec<(Answer, Answer, &[&str])> = vec![
             (created(), created(), &[]),
-            (created(), answer(201, json!({"spec": {"a": [1, 3]}, "b": 1})), &["field b: absent -> 1", "field spec.a[*]: 2 -> 3"]),
+            (
+                created(),
+                answer(201, json!({"spec": {"a": [1, 3]}, "b": 1})),
+                &["field b: absent -> 1", "field spec.a[*]: 2 -> 3"],
+            ),
             (
                 invalid(json!([cause("spec.x[3]")])),
                 created(),
@@ -164,7 +211,10 @@ mod tests {
             (
                 invalid(json!([cause("a"), cause("b")])),
                 invalid(json!([cause("b"), cause("c")])),
-                &["not refused: a [FieldValueRequired] Required value", "refused: c [FieldValueRequired] Required value"],
+                &[
+                    "not refused: a [FieldValueRequired] Required value",
+                    "refused: c [FieldValueRequired] Required value",
+                ],
             ),
             (
                 answer(409, json!({"reason": "AlreadyExists", "message": "there"})),

@@ -44,7 +44,11 @@ fn create(fixture: &Fixture, amount: Amount, stored: bool) -> Vec<Request> {
     let path = |more: &str| {
         let dry = if stored { "?dryRun=All" } else { "" };
         let joint = if dry.is_empty() && !more.is_empty() { "?" } else { "" };
-        format!("{}{dry}{joint}{}", fixture.collection(), if dry.is_empty() { more.trim_start_matches('&') } else { more })
+        format!(
+            "{}{dry}{joint}{}",
+            fixture.collection(),
+            if dry.is_empty() { more.trim_start_matches('&') } else { more }
+        )
     };
     let post = |more: &str| Request::new("POST", path(more));
     let object = || Body::Object(fixture.object.clone());
@@ -56,7 +60,8 @@ fn create(fixture: &Fixture, amount: Amount, stored: bool) -> Vec<Request> {
         }
     }
     for (content_type, accept) in [("text/plain", JSON), (JSON, "text/plain"), ("application/cbor", JSON), ("", JSON)] {
-        requests.push(post("").about(format!("{content_type} to {accept}")).accept(accept).body(content_type, object()));
+        requests
+            .push(post("").about(format!("{content_type} to {accept}")).accept(accept).body(content_type, object()));
     }
     let mut edits = variants::of_body(fixture.row, &fixture.object);
     edits.extend(variants::sample(variants::of_part(fixture.row, "metadata", &fixture.object), 24, amount.seed));

@@ -9,7 +9,8 @@ const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const PARTIAL_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-const PARTIAL_LIST_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const PARTIAL_LIST_PROTOBUF: &str =
+    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const TABLE_OR_JSON: &str = "application/json;as=Table;g=meta.k8s.io;v=v1beta1,application/json";
 const TABLE_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
 
@@ -35,7 +36,8 @@ pub fn end(fixture: &Fixture) -> Vec<Request> {
     ];
     if fixture.resource.plural == "namespaces" {
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": fixture.name()}, "spec": {"finalizers": []}});
-        requests.push(Request::new("PUT", format!("{path}/finalize")).about("finalized").body(JSON, Body::Object(body)));
+        requests
+            .push(Request::new("PUT", format!("{path}/finalize")).about("finalized").body(JSON, Body::Object(body)));
     }
     requests.push(Request::new("GET", path).about("gone"));
     requests
@@ -60,8 +62,18 @@ pub fn requests(fixture: &Fixture) -> Vec<Request> {
 fn read(fixture: &Fixture, requests: &mut Vec<Request>) {
     let (path, missing) = (fixture.path(), format!("{}/missing", fixture.collection()));
     for accept in [
-        JSON, YAML, PROTOBUF, TABLE, PARTIAL, PARTIAL_PROTOBUF, PARTIAL_LIST, TABLE_OR_JSON, TABLE_PROTOBUF, "text/plain",
-        "*/*", "application/json;q=0.5,application/yaml",
+        JSON,
+        YAML,
+        PROTOBUF,
+        TABLE,
+        PARTIAL,
+        PARTIAL_PROTOBUF,
+        PARTIAL_LIST,
+        TABLE_OR_JSON,
+        TABLE_PROTOBUF,
+        "text/plain",
+        "*/*",
+        "application/json;q=0.5,application/yaml",
     ] {
         requests.push(Request::new("GET", &path).about(format!("get as {accept}")).accept(accept));
     }
@@ -78,7 +90,16 @@ fn list(fixture: &Fixture, requests: &mut Vec<Request>) {
     let (here, everywhere) = (fixture.collection(), fixture.everywhere());
     let only = format!("fieldSelector=metadata.name%3D{}", fixture.name());
     for accept in [
-        JSON, YAML, PROTOBUF, TABLE, PARTIAL, PARTIAL_LIST, PARTIAL_LIST_PROTOBUF, TABLE_OR_JSON, TABLE_PROTOBUF, "text/plain",
+        JSON,
+        YAML,
+        PROTOBUF,
+        TABLE,
+        PARTIAL,
+        PARTIAL_LIST,
+        PARTIAL_LIST_PROTOBUF,
+        TABLE_OR_JSON,
+        TABLE_PROTOBUF,
+        "text/plain",
     ] {
         requests.push(Request::new("GET", format!("{here}?{only}")).about(format!("list as {accept}")).accept(accept));
     }
@@ -123,7 +144,10 @@ fn update(fixture: &Fixture, requests: &mut Vec<Request>) {
         put("put of another generation", vec![Edit::Set(metadata("generation"), 17.into())]).keep(),
         put("put of another creation", vec![Edit::Set(metadata("creationTimestamp"), "2001-01-01T00:00:00Z".into())]),
         put("put with a finalizer", vec![Edit::Set(metadata("finalizers"), json!(["bad finalizer"]))]),
-        put("put with an owner", vec![Edit::Set(metadata("ownerReferences"), json!([{"apiVersion": "v1", "kind": "Pod"}]))]),
+        put(
+            "put with an owner",
+            vec![Edit::Set(metadata("ownerReferences"), json!([{"apiVersion": "v1", "kind": "Pod"}]))],
+        ),
         put("put with unknown fields", vec![Edit::Set(Place::of(&["bogus"]), 1.into())]),
         put("put deletion", vec![Edit::Set(metadata("deletionTimestamp"), "2001-01-01T00:00:00Z".into())]),
     ]);
@@ -134,7 +158,9 @@ fn update(fixture: &Fixture, requests: &mut Vec<Request>) {
         Edit::Remove(metadata("uid")),
     ];
     requests.push(
-        Request::new("PUT", format!("{missing}?dryRun=All")).about("put of a missing one").body(JSON, Body::Live(renamed)),
+        Request::new("PUT", format!("{missing}?dryRun=All"))
+            .about("put of a missing one")
+            .body(JSON, Body::Live(renamed)),
     );
     for (method, path) in [("PUT", fixture.collection()), ("PATCH", fixture.collection()), ("POST", fixture.path())] {
         let about = format!("{method} where it is not allowed");
@@ -176,7 +202,8 @@ fn patch(fixture: &Fixture, requests: &mut Vec<Request>) {
         requests.push(request);
     }
     let missing = format!("{}/missing", fixture.collection());
-    requests.push(Request::new("PATCH", missing).about("patch of a missing one").body(MERGE, Body::Text("{}".to_owned())));
+    requests
+        .push(Request::new("PATCH", missing).about("patch of a missing one").body(MERGE, Body::Text("{}".to_owned())));
 }
 
 fn apply(fixture: &Fixture, requests: &mut Vec<Request>) {
@@ -199,7 +226,12 @@ fn apply(fixture: &Fixture, requests: &mut Vec<Request>) {
         ("apply of the whole", "fieldManager=one", owned.clone(), false),
         ("apply of the whole with force", "fieldManager=one&force=true", owned, true),
         ("apply without a manager", "", body(json!({"applied": "3"})), false),
-        ("apply of another kind", "fieldManager=one", json!({"apiVersion": "v1", "kind": "Bogus", "metadata": {}}), false),
+        (
+            "apply of another kind",
+            "fieldManager=one",
+            json!({"apiVersion": "v1", "kind": "Bogus", "metadata": {}}),
+            false,
+        ),
         ("apply without a kind", "fieldManager=one", json!({"metadata": {"name": fixture.name()}}), false),
         (
             "apply with an unknown field",
@@ -232,10 +264,16 @@ fn subresources(fixture: &Fixture, requests: &mut Vec<Request>) {
         requests.extend([
             Request::new("GET", &at).about("get of the status"),
             Request::new("PUT", &at).about("put of the status").body(JSON, Body::Live(vec![set.clone()])).keep(),
-            Request::new("PUT", &at).about("put of the status and labels").body(JSON, Body::Live(vec![set, label])).keep(),
+            Request::new("PUT", &at)
+                .about("put of the status and labels")
+                .body(JSON, Body::Live(vec![set, label]))
+                .keep(),
             Request::new("PATCH", &at).about("merge of the status").body(MERGE, Body::Text(patch.clone())).keep(),
             Request::new("PATCH", &at).about("strategic merge of the status").body(STRATEGIC, Body::Text(patch)).keep(),
-            Request::new("PUT", &path).about("put without the status").body(JSON, Body::Live(vec![Edit::Remove(Place::of(&["status"]))])).keep(),
+            Request::new("PUT", &path)
+                .about("put without the status")
+                .body(JSON, Body::Live(vec![Edit::Remove(Place::of(&["status"]))]))
+                .keep(),
             Request::new("GET", &path).about("table with a status").accept(TABLE),
             Request::new("GET", &path).about("protobuf with a status").accept(PROTOBUF),
             Request::new("POST", &at).about("post to the status").body(JSON, Body::Live(Vec::new())),
@@ -268,7 +306,10 @@ fn delete(fixture: &Fixture, requests: &mut Vec<Request>) {
         Request::new("DELETE", format!("{path}?dryRun=Bogus")).about("delete with a bogus dry run"),
         options("delete of another uid", r#"{"preconditions": {"uid": "x"}, "dryRun": ["All"]}"#),
         options("delete of another version", r#"{"preconditions": {"resourceVersion": "1"}, "dryRun": ["All"]}"#),
-        options("delete with two policies", r#"{"propagationPolicy": "Orphan", "orphanDependents": true, "dryRun": ["All"]}"#),
+        options(
+            "delete with two policies",
+            r#"{"propagationPolicy": "Orphan", "orphanDependents": true, "dryRun": ["All"]}"#,
+        ),
         options("delete with a bogus policy", r#"{"propagationPolicy": "Bogus", "dryRun": ["All"]}"#),
         options("delete in the foreground", r#"{"propagationPolicy": "Foreground", "dryRun": ["All"]}"#),
         options("delete that orphans", r#"{"propagationPolicy": "Orphan", "dryRun": ["All"]}"#),

@@ -91,7 +91,11 @@ mod tests {
     fn every_resource_has_an_object() {
         let fixtures = load(&workspace::root().join("tests/diff/objects"), false).unwrap();
         let have: BTreeSet<_> = fixtures.iter().map(Fixture::title).collect();
-        let named = |r: &'static ResourceInfo| Fixture { resource: r, row: schema::kind_of("", "v1", "Pod").unwrap(), object: Value::Null };
+        let named = |r: &'static ResourceInfo| Fixture {
+            resource: r,
+            row: schema::kind_of("", "v1", "Pod").unwrap(),
+            object: Value::Null,
+        };
         let missing: Vec<String> = schema::resources()
             .iter()
             .filter(|r| r.plural != "componentstatuses")

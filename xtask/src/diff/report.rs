@@ -114,7 +114,11 @@ impl Report {
         if self.different == 0 {
             return format!("{counts}\nPASS {total} requests answered alike");
         }
-        format!("{counts}\nMISS {} of {total} requests answered differently, {} causes", self.different, self.groups.len())
+        format!(
+            "{counts}\nMISS {} of {total} requests answered differently, {} causes",
+            self.different,
+            self.groups.len()
+        )
     }
 
     pub fn passes(&self) -> bool {

@@ -7,6 +7,7 @@ use super::client::Client;
 use super::exchange::Request;
 use super::side::Memory;
 use crate::host::Host;
+use crate::shell::{cmd, quiet};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::pem::PemObject as _;
@@ -83,6 +84,9 @@ pub async fn start(folder: &Path, program: Option<&Path>) -> Result<Servers> {
     );
     processes.start("etcd", &[], &etcd)?;
     let file = |name: &str| keys.join(name).display().to_string();
+    // Upstream takes the public half from a file of its own only.
+    let public = ["pkey", "-pubout", "-in", &file("sa.key"), "-out", &file("sa.pub")];
+    quiet(&mut cmd("openssl", public))?;
     let certificates = data("kube-apiserver");
     let apiserver = flags(
         "kube-apiserver",
@@ -98,7 +102,7 @@ pub async fn start(folder: &Path, program: Option<&Path>) -> Result<Servers> {
             ("enable-admission-plugins", "NodeRestriction".to_owned()),
             ("client-ca-file", file("ca.crt")),
             ("service-account-issuer", ISSUER.to_owned()),
-            ("service-account-key-file", file("sa.key")),
+            ("service-account-key-file", file("sa.pub")),
             ("service-account-signing-key-file", file("sa.key")),
         ],
     );
@@ -139,7 +143,10 @@ impl Servers {
 /// Ports that nobody listens on. All are held until all are found, so that they differ.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
     let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>()?;
-    Ok(listeners.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect::<Result<_, _>>()?)
+    Ok(listeners
+        .iter()
+        .map(|listener| listener.local_addr().map(|address| address.port()))
+        .collect::<Result<_, _>>()?)
 }
 
 fn flags(program: &str, pairs: &[(&str, String)]) -> Vec<String> {

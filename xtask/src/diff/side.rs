@@ -1,12 +1,10 @@
 //! What one side has answered so far in a scenario, and the names that stand for its volatile values.
 //!
 //! Upstream and Coracle choose other uids, resource versions and times. Each becomes a name that says what can be
-//! compared: the first uid of a scenario is `uid#1` on both sides, a resource version that did not change keeps its
-//! number. What depends on everything else that a server does (the version of a list) is only required to be there.
+//! compared: a uid or a resource version is that of the live object or another one. What depends on everything else that a server does (the version of a list) is only required to be there.
 
 use regex::Regex;
 use serde_json::Value;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// One side's part of a scenario.
@@ -15,16 +13,15 @@ pub struct Memory {
     /// The last object that a request asked to keep.
     pub live: Value,
     continue_token: String,
-    uids: HashMap<String, usize>,
-    versions: HashMap<String, usize>,
 }
 
 static UID: LazyLock<Regex> = LazyLock::new(|| pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"));
 static TIME: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?P<day>20\d\d-\d\d-\d\d)T\d\d:\d\d:\d\d(?P<fraction>\.\d+)?Z"));
 /// Names of projected volumes, and addresses of the service range that an allocator chose.
-static CHOSEN: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
+static CHOSEN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+});
 static AGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d+m?s$"));
 
 fn pattern(text: &str) -> Regex {
@@ -56,21 +53,33 @@ impl Memory {
         }
     }
 
-    /// Puts names in the place of volatile values.
-    pub fn mask(&mut self, body: &mut Value) {
+    /// Puts names in the place of volatile values. Comes before [`Memory::learn`].
+    pub fn mask(&self, body: &mut Value) {
         self.mask_in(body, "", false);
     }
 
-    fn mask_in(&mut self, value: &mut Value, key: &str, listed: bool) {
+    fn mask_in(&self, value: &mut Value, key: &str, listed: bool) {
         match value {
             Value::Object(map) => {
-                let is_list = map.contains_key("items") || map.contains_key("rows") || map.get("type") == Some(&"BOOKMARK".into());
+                let is_list = map.contains_key("items")
+                    || map.contains_key("rows")
+                    || map.get("type") == Some(&"BOOKMARK".into());
                 for (name, inner) in map.iter_mut() {
                     match (name.as_str(), &*inner) {
                         ("resourceVersion", Value::String(text)) if !text.is_empty() && key == "metadata" => {
-                            *inner = if listed { "rv".into() } else { number(&mut self.versions, "rv", text) };
+                            let live = self.live["metadata"]["resourceVersion"] == **text;
+                            *inner = if listed {
+                                "any"
+                            } else if live {
+                                "as before"
+                            } else {
+                                "new"
+                            }
+                            .into();
                         }
-                        ("continue", Value::String(text)) if !text.is_empty() && key == "metadata" => *inner = "token".into(),
+                        ("continue", Value::String(text)) if !text.is_empty() && key == "metadata" => {
+                            *inner = "token".into()
+                        }
                         ("nodePort" | "healthCheckNodePort", Value::Number(n)) if n.as_i64() >= Some(30000) => {
                             *inner = "node port".into();
                         }
@@ -89,13 +98,14 @@ impl Memory {
     }
 
     /// The same within a text.
-    pub fn mask_text(&mut self, text: &str, key: &str) -> String {
+    pub fn mask_text(&self, text: &str, key: &str) -> String {
         if key == "cells" && AGE.is_match(text) {
             return "age".to_owned();
         }
         let text = UID.replace_all(text, |found: &regex::Captures<'_>| {
-            let name = number(&mut self.uids, "uid", &found[0]);
-            name.as_str().unwrap_or_default().to_owned()
+            // Which one it is can be told only of the live object's.
+            let live = self.live["metadata"]["uid"] == found[0];
+            if live { "live uid" } else { "uid" }.to_owned()
         });
         let text = TIME.replace_all(&text, |found: &regex::Captures<'_>| {
             if FIXTURE_YEARS.contains(&&found["day"][..4]) {
@@ -107,11 +117,6 @@ impl Memory {
     }
 }
 
-fn number(names: &mut HashMap<String, usize>, prefix: &str, value: &str) -> Value {
-    let next = names.len() + 1;
-    format!("{prefix}#{}", names.entry(value.to_owned()).or_insert(next)).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,17 +125,22 @@ mod tests {
     #[test]
     fn values_are_named_by_their_first_appearance() {
         let mut memory = Memory::default();
+        memory.live = json!({"metadata": {"resourceVersion": "16"}});
         let mut first = json!({"metadata": {"uid": "8f0f8dd2-5d41-4c5c-a4a6-0f6a4e1f1f6b", "resourceVersion": "17",
             "creationTimestamp": "2031-01-02T03:04:05Z"}, "spec": {"renewTime": "2024-01-01T00:00:00.000000Z"}});
         memory.mask(&mut first);
         assert_eq!(
             first,
-            json!({"metadata": {"uid": "uid#1", "resourceVersion": "rv#1", "creationTimestamp": "time.0"},
+            json!({"metadata": {"uid": "uid", "resourceVersion": "new", "creationTimestamp": "time.0"},
                 "spec": {"renewTime": "2024-01-01T00:00:00.000000Z"}})
         );
-        let mut list = json!({"metadata": {"resourceVersion": "99"}, "items": [{"metadata": {"resourceVersion": "17"}}]});
+        let mut list =
+            json!({"metadata": {"resourceVersion": "99"}, "items": [{"metadata": {"resourceVersion": "16"}}]});
         memory.mask(&mut list);
-        assert_eq!(list, json!({"metadata": {"resourceVersion": "rv"}, "items": [{"metadata": {"resourceVersion": "rv#1"}}]}));
+        assert_eq!(
+            list,
+            json!({"metadata": {"resourceVersion": "any"}, "items": [{"metadata": {"resourceVersion": "as before"}}]})
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::super::decode::{self, Expected};
 use super::super::{Api, Call, encode, table};
 use crate::admission::Operation;
 use crate::registry::builtin;
+use crate::registry::model::Tracking;
+use crate::registry::store::timestamp;
 use crate::registry::resource::{Resource, Subresource, Target};
 use crate::registry::special::SpecialResource;
 use crate::request::body::Body;
@@ -23,6 +25,14 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let object = decoded(call, resource, &body, &options)?;
     if let Some(special) = special {
         let mut object = object;
+        // Nobody keeps it, yet upstream tells who sent it.
+        let tracking = Tracking {
+            manager: options.field_manager.clone(),
+            api_version: resource.kind.api_version(),
+            subresource: String::new(),
+            time: timestamp(api.store.clock.now()),
+        };
+        resource.model.track_update(None, &mut object, &tracking);
         api.store.admit_only(&call.cx, &call.target, Operation::Create, options.dry_run, &mut object).await?;
         let answer = special.create(&call.cx, &api.store.backend, &call.target, object, options.dry_run).await?;
         return answer_object(StatusCode::CREATED, &accepted, &resource.kind, &answer);

@@ -23,13 +23,15 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
         return respond(api, call, code, &accepted, &deleted.body);
     }
     let uid = serde_json::from_slice(&deleted.body).ok().and_then(Object::from_value).map(|o| o.uid().to_owned());
-    let status = Status::success(Details {
+    let details = Details {
         name: call.target.name.clone(),
         group: resource.gvr.group.clone(),
         kind: resource.gvr.resource.clone(),
         uid: uid.unwrap_or_default(),
         ..Details::default()
-    });
+    };
+    // Upstream leaves the code out here, and only here.
+    let status = Status { code: 0, ..Status::success(details) };
     let kind = GroupVersionKind::new("", "v1", "Status");
     encode::respond(&http::HeaderMap::new(), code, &accepted, &kind, crate::api::error::json(&status).into())
 }
@@ -60,7 +62,12 @@ pub fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status> {
     let (version, kind) = (text("apiVersion"), text("kind"));
     let known = version.is_empty() || version == "meta.k8s.io/v1" || GroupVersion::parse(version).is_some();
     if (!kind.is_empty() && kind != "DeleteOptions") || !known {
-        return Err(Status::bad_request(format!("decoded object cannot be converted to DeleteOptions: {kind}")));
+        return Err(Status::bad_request(format!(
+            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/runtime/scheme.go:111\""
+        )));
+    }
+    if let Some(row) = schema::type_named("meta.v1.DeleteOptions") {
+        schema::normalize(row, &tree).map_err(|error| Status::bad_request(error.to_string()))?;
     }
     DeleteOptions::from_value(&tree)
 }

@@ -42,7 +42,7 @@ pub fn parse_version(text: &str) -> Result<Option<Revision>, Status> {
     }
     text.parse().map(|n| Some(Revision(n))).map_err(|_| {
         let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
-        let error = FieldError::invalid(&Path::new("resourceVersion"), text, why);
-        Status::bad_request(format!("Invalid value: {error}"))
+        // Upstream returns the bare error of the field, to which nobody gives a code.
+        crate::api::error::untyped(FieldError::invalid(&Path::new("resourceVersion"), text, why).to_string())
     })
 }

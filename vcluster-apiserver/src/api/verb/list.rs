@@ -22,8 +22,10 @@ pub async fn serve(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::RESOURCE)?;
     let include = Include::parse(call.query.get("includeObject"))?;
     if matches!(accepted.form, Form::PartialMetadata(_)) {
-        let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-        return Err(Status::not_acceptable(&types));
+        return Err(form::unsuitable(format!(
+            "you requested PartialObjectMetadata, but the requested object is a list ({})",
+            form::go_type(resource, &resource.list_kind)
+        )));
     }
     let selection = Selection::parse(resource, &options.label_selector, &options.field_selector)?;
     let page = page(api, call, &options, &selection).await?;
@@ -60,7 +62,8 @@ pub async fn page(api: &Api, call: &Call, options: &ListOptions, selection: &Sel
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
         }
-        let token = decode(&options.continue_, "/").map_err(|e| Status::bad_request(e.to_string()))?;
+        let token = decode(&options.continue_, "/")
+            .map_err(|e| Status::bad_request(format!("invalid continue token: {e}")))?;
         range.after = Some(split(&token.key));
         match u64::try_from(token.revision) {
             Ok(revision) => range.at = Some(Revision(revision)),

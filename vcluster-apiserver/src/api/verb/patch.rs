@@ -2,6 +2,7 @@
 //! (k8s.io/apiserver `pkg/endpoints/handlers/patch.go`). Every kind is one closure over the live object.
 
 use super::super::decode::{self, report};
+use super::super::error::{unroutable, untyped};
 use super::super::{Api, Call};
 use super::create::{options, respond};
 use crate::registry::model::Tracking;
@@ -11,7 +12,8 @@ use crate::request::RequestCx;
 use crate::request::body::Body;
 use crate::request::negotiate::{self, Encoding, Offer};
 use crate::request::options::{FieldValidation, WriteKind, WriteOptions};
-use apimachinery::{Object, Status};
+use apimachinery::field::{FieldError, Path};
+use apimachinery::{GroupVersionKind, Object, Status};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use schema::patch::apply::managed::ApplyError;
@@ -54,14 +56,21 @@ fn parse(resource: &Resource, media: &str, body: &Bytes) -> Result<(Patch, Vec<S
     let custom = resource.model.items_are_typed();
     match media {
         "application/json-patch+json" => {
-            let operations: Value =
-                serde_json::from_slice(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+            let operations: Value = serde_json::from_slice(body).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+            must_be(&operations, Value::is_array, "[]handlers.jsonPatchOp")?;
             Ok((Patch::Json(operations), Vec::new()))
         }
         "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
             let strategic = media.starts_with("application/strategic");
             if strategic && custom {
                 return Err(unsupported(custom));
+            }
+            let known: Result<Value, _> = serde_json::from_slice(body);
+            match &known {
+                Ok(patch) if strategic => must_be_plain(patch)?,
+                Ok(patch) => must_be(patch, Value::is_object, "map[string]interface {}")?,
+                Err(_) if !strategic => return Err(Status::bad_request("invalid JSON patch")),
+                Err(_) => {}
             }
             let (tree, duplicates) = decode::tree(Encoding::Json, body)?;
             Ok((if strategic { Patch::Strategic(tree) } else { Patch::Merge(tree) }, duplicates))
@@ -78,6 +87,29 @@ fn parse(resource: &Resource, media: &str, body: &Bytes) -> Result<(Patch, Vec<S
         }
         _ => Err(unsupported(custom)),
     }
+}
+
+/// 400 for a patch that is no list or no object, in the words of Go's decoder.
+fn must_be(patch: &Value, fits: fn(&Value) -> bool, go_type: &str) -> Result<(), Status> {
+    must_be_in(patch, fits, go_type, "error decoding patch: ")
+}
+
+fn must_be_plain(patch: &Value) -> Result<(), Status> {
+    must_be_in(patch, Value::is_object, "map[string]interface {}", "")
+}
+
+fn must_be_in(patch: &Value, fits: fn(&Value) -> bool, go_type: &str, before: &str) -> Result<(), Status> {
+    if fits(patch) || patch.is_null() {
+        return Ok(());
+    }
+    let found = match patch {
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        _ => "number",
+    };
+    Err(Status::bad_request(format!("{before}json: cannot unmarshal {found} into Go value of type {go_type}")))
 }
 
 fn unsupported(custom: bool) -> Status {
@@ -141,7 +173,23 @@ impl Change for Patched<'_> {
 impl Patched<'_> {
     fn finish(&self, mut object: Object) -> Result<Object, Status> {
         let model = &self.resource.model;
-        let unknown = model.normalize(&mut object).map_err(|e| unprocessable(&e))?;
+        let text = serde_json::to_string(object.as_map()).unwrap_or_default();
+        let shown = match &self.patch {
+            Patch::Strategic(patch) => schema::patch::go_text(patch),
+            _ => text,
+        };
+        // Upstream shows what it could not read: the patch itself, or the patched object.
+        let invalid = |why: String| {
+            let error = FieldError::invalid(&Path::new("patch"), shown.clone(), why);
+            Status::invalid(&GroupVersionKind::new("", "", ""), "", &[error])
+        };
+        let unknown = model.normalize(&mut object).map_err(&invalid)?;
+        if self.options.field_validation == FieldValidation::Strict && !unknown.is_empty() {
+            return Err(match &self.patch {
+                Patch::Apply(_) => Status::bad_request(format!("strict decoding error: {}", unknown.join(", "))),
+                _ => invalid(format!("strict decoding error: {}", unknown.join(", "))),
+            });
+        }
         report(self.cx, self.options.field_validation, unknown)?;
         model.default(&mut object);
         Ok(object)
@@ -149,7 +197,13 @@ impl Patched<'_> {
 
     fn applied(&self, live: Option<&Object>, applied: &Object) -> Result<Object, Status> {
         let mut applied = applied.clone();
-        decode::check_kind(&mut applied, &self.resource.kind)?;
+        let text = |field: &str| applied.as_map().get(field).and_then(Value::as_str).unwrap_or_default();
+        if (text("apiVersion"), text("kind")) != (&*self.resource.kind.api_version(), &*self.resource.kind.kind) {
+            let (version, kind) = (text("apiVersion"), text("kind"));
+            let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
+            return Err(Status::bad_request(format!("invalid object type: {version}, Kind={kind}")));
+        }
+        applied.set_gvk(&self.resource.kind);
         let mut known = applied.clone();
         // Fields that the kind does not have are refused below, by name, unless strictness was asked for.
         if let Ok(unknown) = self.resource.model.normalize(&mut known)
@@ -175,12 +229,12 @@ fn not_applied(error: &ApplyError) -> Status {
             conflicts.iter().fold(status, |s, c| s.with_cause("FieldManagerConflict", c.message(), &c.field()))
         }
         ApplyError::BadRequest(_) => Status::bad_request(text),
-        ApplyError::Invalid(_) => Status::failure(500, "InternalError", text),
+        ApplyError::Invalid(_) => untyped(text),
     }
 }
 
 fn object_of(tree: Value) -> Result<Object, Status> {
-    Object::from_value(tree).ok_or_else(|| unprocessable("the patched object is no object"))
+    Object::from_value(tree).ok_or_else(unprocessable)
 }
 
 /// The answer to a patch that does not apply.
@@ -188,11 +242,12 @@ pub fn refused(error: PatchError) -> Status {
     match error {
         PatchError::BadRequest(why) => Status::bad_request(why),
         PatchError::TooLarge(why) => Status::too_large(why),
-        PatchError::Unprocessable(why) => unprocessable(&why),
-        PatchError::Internal(why) => Status::internal(why),
+        PatchError::Unprocessable(_) => unprocessable(),
+        PatchError::Internal(why) => untyped(why),
     }
 }
 
-fn unprocessable(why: &str) -> Status {
-    Status::failure(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}"))
+/// Upstream keeps the reason to itself.
+fn unprocessable() -> Status {
+    unroutable(422, "Invalid", "the server rejected our request due to an error in our request")
 }

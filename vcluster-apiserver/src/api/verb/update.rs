@@ -16,7 +16,10 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let options = options(call, WriteKind::Update)?;
     let object = decoded(call, resource, &body, &options)?;
     if object.name().is_empty() {
-        return Err(Status::bad_request("name must be provided"));
+        let name = &call.target.name;
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
     }
     if object.name() != call.target.name {
         return Err(Status::bad_request(format!(

@@ -1,6 +1,6 @@
 //! The smaller core kinds: namespaces, nodes, configuration, accounts, endpoints, events.
 
-use super::fill::{absent, empty, items, made};
+use super::fill::{empty, items, made};
 use super::pod_validation::data_keys;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
@@ -56,6 +56,12 @@ impl Strategy for Node {
     }
 
     fn default(&self, object: &mut Object) {
+        let range = object.at(&["spec", "podCIDR"]).cloned().filter(|range| *range != "");
+        if let Some(range) = range
+            && object.at(&["spec", "podCIDRs"]).and_then(Value::as_array).is_none_or(Vec::is_empty)
+        {
+            object.set_at(&["spec", "podCIDRs"], json!([range]));
+        }
         let capacity = object.at(&["status", "capacity"]).cloned();
         if let Some(capacity) = capacity
             && object.at(&["status", "allocatable"]).is_none()
@@ -109,6 +115,9 @@ impl Strategy for Data {
             let path = if self.secret { Path::new("data") } else { Path::root() };
             errors.push(FieldError::too_long(&path, MAX_DATA));
         }
+        if self.secret {
+            errors.extend(by_type(object));
+        }
         if let (Some(text), Some(bytes)) = (object.at(&["data"]), object.at(&["binaryData"])) {
             let both = text.as_object().into_iter().flatten().filter(|(key, _)| bytes.get(key.as_str()).is_some());
             errors.extend(both.map(|(key, _)| {
@@ -144,6 +153,35 @@ impl Strategy for Data {
     }
 }
 
+/// What a Secret of a well-known type must hold.
+fn by_type(secret: &Object) -> ErrorList {
+    let path = Path::new("data");
+    let data = secret.as_map().get("data");
+    let entry = |key: &str| data.and_then(|data| data.get(key)).and_then(Value::as_str);
+    let missing = |keys: &[&str]| -> ErrorList {
+        let missing = keys.iter().filter(|key| entry(key).is_none());
+        missing.map(|key| FieldError::required(&path.key(key), "")).collect()
+    };
+    match secret.as_map().get("type").and_then(Value::as_str).unwrap_or_default() {
+        "kubernetes.io/service-account-token" => {
+            const ACCOUNT: &str = "kubernetes.io/service-account.name";
+            let named = secret.annotation(ACCOUNT).is_some_and(|name| !name.is_empty());
+            let at = Path::new("metadata").child("annotations").key(ACCOUNT);
+            if named { ErrorList::new() } else { vec![FieldError::required(&at, "")] }
+        }
+        "kubernetes.io/dockercfg" => missing(&[".dockercfg"]),
+        "kubernetes.io/dockerconfigjson" => missing(&[".dockerconfigjson"]),
+        "kubernetes.io/basic-auth" if entry("username").is_none() && entry("password").is_none() => {
+            missing(&["username", "password"])
+        }
+        "kubernetes.io/ssh-auth" if entry("ssh-privatekey").is_none_or(str::is_empty) => {
+            vec![FieldError::required(&path.key("ssh-privatekey"), "")]
+        }
+        "kubernetes.io/tls" => missing(&["tls.crt", "tls.key"]),
+        _ => ErrorList::new(),
+    }
+}
+
 pub struct Endpoints;
 
 impl Strategy for Endpoints {
@@ -160,29 +198,6 @@ impl Strategy for Endpoints {
     }
 }
 
-pub struct EndpointSlice;
-
-impl Strategy for EndpointSlice {
-    fn has_generation(&self) -> bool {
-        true
-    }
-
-    fn default(&self, object: &mut Object) {
-        for port in items(object.as_map_mut(), "ports") {
-            absent(port, "name", "");
-            absent(port, "protocol", "TCP");
-        }
-    }
-
-    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        if new.as_map().get("addressType") == old.as_map().get("addressType") {
-            return ErrorList::new();
-        }
-        let value = new.as_map().get("addressType").cloned().unwrap_or_default();
-        vec![FieldError::invalid(&Path::new("addressType"), value, "field is immutable")]
-    }
-}
-
 pub struct Event;
 
 impl Strategy for Event {
@@ -192,48 +207,6 @@ impl Strategy for Event {
 
     fn ignores_propagation(&self) -> bool {
         true
-    }
-}
-
-/// Kinds that a PUT may create and that have nothing else of their own.
-pub struct CreatedByPut;
-
-impl Strategy for CreatedByPut {
-    fn allows_create_on_update(&self) -> bool {
-        true
-    }
-}
-
-/// RBAC kinds: names that fit a path segment, groups that go without saying, a role reference that stays.
-pub struct Rbac;
-
-impl Strategy for Rbac {
-    fn name_rule(&self) -> NameRule {
-        NameRule::PathSegment
-    }
-
-    fn allows_create_on_update(&self) -> bool {
-        true
-    }
-
-    fn default(&self, object: &mut Object) {
-        const GROUP: &str = "rbac.authorization.k8s.io";
-        if let Some(role) = super::fill::object(object.as_map_mut(), "roleRef") {
-            empty(role, "apiGroup", GROUP);
-        }
-        for subject in items(object.as_map_mut(), "subjects") {
-            if matches!(super::fill::text(subject, "kind"), "User" | "Group") {
-                empty(subject, "apiGroup", GROUP);
-            }
-        }
-    }
-
-    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        if new.as_map().get("roleRef") == old.as_map().get("roleRef") {
-            return ErrorList::new();
-        }
-        let value = new.as_map().get("roleRef").cloned().unwrap_or_default();
-        vec![FieldError::invalid(&Path::new("roleRef"), value, "cannot change roleRef")]
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a pod's spec must be, and what of it may change (k8s.io/kubernetes `pkg/apis/core/validation`).
 
+use super::{container_rules, tolerations as toleration_rules, volume_rules};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{is_config_map_key, is_dns1123_label, is_relaxed_env_var_name};
@@ -25,10 +26,8 @@ pub fn spec(spec: &Value, path: &Path) -> ErrorList {
         if !volumes.insert(name) {
             errors.push(FieldError::duplicate(&at.child("name"), name));
         }
-        let sources = volume.as_object().map_or(0, |v| v.iter().filter(|(k, v)| *k != "name" && !v.is_null()).count());
-        if sources > 1 {
-            errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
-        }
+        volume_rules::of_pod(volume, &at, &mut errors);
+        volume_rules::mode(volume, &at, &mut errors);
     }
     if list(spec, "containers").is_empty() {
         errors.push(FieldError::required(&path.child("containers"), ""));
@@ -62,6 +61,7 @@ pub fn spec(spec: &Value, path: &Path) -> ErrorList {
             errors.extend(wrong.map(|why| FieldError::invalid(&path.child(field), value, why)));
         }
     }
+    toleration_rules::check(list(spec, "tolerations"), &path.child("tolerations"), &mut errors);
     errors.extend(sysctls(spec, path));
     errors
 }
@@ -88,9 +88,6 @@ fn container(container: &Value, volumes: &BTreeSet<&str>, path: &Path, errors: &
     let image = text(container, "image");
     if image.is_empty() {
         errors.push(FieldError::required(&path.child("image"), ""));
-    } else if image.trim() != image {
-        let why = "must not have leading or trailing whitespace";
-        errors.push(FieldError::invalid(&path.child("image"), image, why));
     }
     for (index, variable) in list(container, "env").iter().enumerate() {
         let at = path.child("env").index(index);
@@ -128,16 +125,7 @@ fn container(container: &Value, volumes: &BTreeSet<&str>, path: &Path, errors: &
             }
         }
     }
-    for (index, port) in list(container, "ports").iter().enumerate() {
-        let at = path.child("ports").index(index);
-        let number = port["containerPort"].as_i64().unwrap_or(0);
-        if number == 0 {
-            errors.push(FieldError::required(&at.child("containerPort"), ""));
-        } else if !(1..=65535).contains(&number) {
-            let why = "must be between 1 and 65535, inclusive";
-            errors.push(FieldError::invalid(&at.child("containerPort"), number, why));
-        }
-    }
+    container_rules::check(container, path, errors);
     resources(&container["resources"], &path.child("resources"), errors);
 }
 
@@ -297,8 +285,7 @@ mod tests {
     }
 
     fn whole(change: impl FnOnce(&mut Value)) -> Value {
-        let mut spec =
-            json!({"containers": [{"name": "a", "image": "i:1"}], "restartPolicy": "Always", "dnsPolicy": "Default"});
+        let mut spec = json!({"containers": [{"name": "a", "image": "i:1", "terminationMessagePolicy": "File", "imagePullPolicy": "Always"}], "restartPolicy": "Always", "dnsPolicy": "Default"});
         change(&mut spec);
         spec
     }
@@ -319,7 +306,7 @@ mod tests {
             ),
             (
                 |s| s["volumes"] = json!([{"name": "a", "emptyDir": {}, "secret": {}}]),
-                "spec.volumes[0]: Forbidden: may not specify more than 1 volume type",
+                "spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type",
             ),
             (
                 |s| s["containers"][0]["resources"] = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),

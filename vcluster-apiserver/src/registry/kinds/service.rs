@@ -1,6 +1,7 @@
 //! Services (k8s.io/kubernetes `pkg/apis/core/v1/defaults.go`, `pkg/registry/core/service/strategy.go`).
 
 use super::fill::{absent, empty, items, made, text};
+use super::{fill, service_rules};
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -39,7 +40,8 @@ impl Strategy for Service {
             }
         }
         let balanced = kind == "LoadBalancer";
-        if balanced || kind == "NodePort" {
+        let reached = spec.get("externalIPs").and_then(Value::as_array).is_some_and(|addresses| !addresses.is_empty());
+        if balanced || kind == "NodePort" || (kind == "ClusterIP" && reached) {
             empty(spec, "externalTrafficPolicy", "Cluster");
         }
         if kind != "ExternalName" {
@@ -48,11 +50,17 @@ impl Strategy for Service {
         if balanced {
             absent(spec, "allocateLoadBalancerNodePorts", true);
         }
+        let balancer =
+            fill::object(object.as_map_mut(), "status").and_then(|status| fill::object(status, "loadBalancer"));
+        for point in balancer.into_iter().flat_map(|balancer| items(balancer, "ingress")) {
+            if !text(point, "ip").is_empty() {
+                absent(point, "ipMode", "VIP");
+            }
+        }
     }
 
     fn prepare_create(&self, object: &mut Object) {
         object.as_map_mut().insert("status".into(), json!({"loadBalancer": {}}));
-        drop_type_dependent(object, None);
     }
 
     fn prepare_update(&self, new: &mut Object, old: &Object) {
@@ -66,7 +74,7 @@ impl Strategy for Service {
             }
             keep_node_ports(new, old);
         }
-        drop_type_dependent(new, Some(old));
+        drop_type_dependent(new, old);
     }
 
     fn validate_create(&self, object: &Object) -> ErrorList {
@@ -81,6 +89,17 @@ impl Strategy for Service {
             errors.push(FieldError::invalid(&path, json!([ip(new)]), "may not change once set"));
         }
         errors
+    }
+
+    fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
+        let mut errors = ErrorList::new();
+        let part = |field: &str| new.as_map().get(field).unwrap_or(&Value::Null);
+        service_rules::status(part("spec"), part("status"), &mut errors);
+        errors
+    }
+
+    fn warnings(&self, new: &Object, _: Option<&Object>) -> Vec<String> {
+        service_rules::warnings(new.as_map().get("spec").unwrap_or(&Value::Null))
     }
 
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
@@ -107,37 +126,53 @@ fn keep_node_ports(new: &mut Object, old: &Object) {
     }
 }
 
-/// Fields that only some types have go away with the type (`dropTypeDependentFields`).
-fn drop_type_dependent(object: &mut Object, old: Option<&Object>) {
-    let was_external = old.is_some_and(external);
-    let is_external = external(object);
-    let Some(spec) = made(object.as_map_mut(), "spec") else { return };
-    let kind = text(spec, "type").to_owned();
-    if is_external && !was_external && old.is_some() {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-            spec.remove(field);
+/// Fields that only some types have go away with the type, unless the client changes them too (`dropTypeDependentFields`).
+fn drop_type_dependent(new: &mut Object, old: &Object) {
+    let kind = |o: &Object| o.at(&["spec", "type"]).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (after, before) = (kind(new), kind(old));
+    let same = |new: &Object, field: &str| new.at(&["spec", field]) == old.at(&["spec", field]);
+    let drop = |new: &mut Object, field: &str| {
+        if same(new, field) {
+            new.remove_at(&["spec", field]);
+        }
+    };
+    if before != "ExternalName" && after == "ExternalName" {
+        if same(new, "clusterIPs") {
+            new.remove_at(&["spec", "clusterIP"]);
+        }
+        for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            drop(new, field);
         }
     }
-    if !is_external && was_external {
-        spec.remove("externalName");
-    }
-    if !matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
-        spec.remove("externalTrafficPolicy");
-        spec.remove("healthCheckNodePort");
-        let moved = old.is_some_and(|o| o.at(&["spec", "type"]).and_then(Value::as_str) != Some(&kind));
-        if moved {
+    let ported = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    if ported(&before) && !ported(&after) {
+        let numbers = |o: &Object| -> Vec<Value> {
+            let ports = o.at(&["spec", "ports"]).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            ports.iter().map(|port| port["nodePort"].clone()).filter(|n| !n.is_null()).collect()
+        };
+        let mut given = numbers(new);
+        given.retain(|n| !numbers(old).contains(n));
+        if given.is_empty()
+            && let Some(spec) = made(new.as_map_mut(), "spec")
+        {
             for port in items(spec, "ports") {
                 port.remove("nodePort");
             }
         }
+        drop(new, "externalTrafficPolicy");
     }
-    if kind != "LoadBalancer" {
-        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            spec.remove(field);
-        }
+    let checked = |o: &Object, kind: &str| {
+        kind == "LoadBalancer" && o.at(&["spec", "externalTrafficPolicy"]) == Some(&json!("Local"))
+    };
+    if checked(old, &before) && !checked(new, &after) {
+        drop(new, "healthCheckNodePort");
     }
-    if is_external {
-        spec.remove("internalTrafficPolicy");
+    if before == "LoadBalancer" && after != "LoadBalancer" {
+        drop(new, "allocateLoadBalancerNodePorts");
+        drop(new, "loadBalancerClass");
+    }
+    if after != "LoadBalancer" {
+        new.set_at(&["status", "loadBalancer"], json!({}));
     }
 }
 
@@ -162,6 +197,7 @@ fn validate(object: &Object) -> ErrorList {
     } else if ports.is_empty() && !headless {
         errors.push(FieldError::required(&path.child("ports"), ""));
     }
+    service_rules::check(spec, &path, &mut errors);
     let mut names = BTreeSet::new();
     let mut numbers = BTreeSet::new();
     for (index, port) in ports.iter().enumerate() {

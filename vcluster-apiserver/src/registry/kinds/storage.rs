@@ -23,7 +23,20 @@ impl Strategy for Volume {
     }
 
     fn prepare_create(&self, object: &mut Object) {
-        object.set_at(&["status"], json!({"phase": "Pending"}));
+        // The object's creation is its first transition.
+        let now = object.meta_str("creationTimestamp").to_owned();
+        object.set_at(&["status"], json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
+    }
+
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        let mut errors = ErrorList::new();
+        let spec = object.as_map().get("spec").unwrap_or(&Value::Null);
+        super::volume_rules::persistent(spec, &Path::new("spec"), &mut errors);
+        errors
+    }
+
+    fn validate_update(&self, new: &Object, _: &Object) -> ErrorList {
+        self.validate_create(new)
     }
 }
 
@@ -50,6 +63,8 @@ impl Strategy for Claim {
         if modes.is_none_or(Vec::is_empty) {
             errors.push(FieldError::required(&path.child("accessModes"), "at least 1 access mode is required"));
         }
+        let modes = modes.map(Vec::as_slice).unwrap_or_default();
+        super::volume_rules::access_modes(modes, &path.child("accessModes"), &mut errors);
         if object.at(&["spec", "resources", "requests", "storage"]).is_none() {
             errors.push(FieldError::required(&path.child("resources").key("storage"), ""));
         }
@@ -77,37 +92,5 @@ impl Strategy for Claim {
         let why =
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         vec![FieldError::forbidden(&Path::new("spec"), why)]
-    }
-}
-
-pub struct Class;
-
-impl Strategy for Class {
-    fn default(&self, object: &mut Object) {
-        empty(object.as_map_mut(), "reclaimPolicy", "Delete");
-        empty(object.as_map_mut(), "volumeBindingMode", "Immediate");
-    }
-
-    fn validate_create(&self, object: &Object) -> ErrorList {
-        let provisioner = object.as_map().get("provisioner").and_then(Value::as_str).unwrap_or_default();
-        if provisioner.is_empty() {
-            vec![FieldError::required(&Path::new("provisioner"), "")]
-        } else {
-            ErrorList::new()
-        }
-    }
-
-    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let fixed = ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"];
-        let changed = fixed.iter().filter(|f| new.as_map().get(**f) != old.as_map().get(**f));
-        changed
-            .map(|field| match *field {
-                "reclaimPolicy" | "volumeBindingMode" => {
-                    let value = new.as_map().get(*field).cloned().unwrap_or_default();
-                    FieldError::invalid(&Path::new(field), value, "field is immutable")
-                }
-                _ => FieldError::forbidden(&Path::new(field), format!("updates to {field} are forbidden.")),
-            })
-            .collect()
     }
 }

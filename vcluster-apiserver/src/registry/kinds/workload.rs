@@ -2,7 +2,7 @@
 //! (k8s.io/kubernetes `pkg/apis/{apps,batch,core}/v1/defaults.go`, `pkg/registry/{apps,batch,core}`).
 
 use super::fill::{absent, empty, made, object};
-use super::{pod_spec, pod_validation};
+use super::{job_rules, pod_spec, pod_validation, rules};
 use crate::registry::strategy::Strategy;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -68,6 +68,13 @@ impl Strategy for Workload {
         object.as_map_mut().insert("status".into(), json!({}));
         if self.selector == Selector::Generated {
             generate_selector(object);
+            // Upstream's default shares the template's map, so that what is generated shows up here too.
+            let labels = object.at(&["spec", "template", "metadata", "labels"]).cloned();
+            if object.labels().is_empty()
+                && let Some(labels) = labels
+            {
+                object.set_at(&["metadata", "labels"], labels);
+            }
         }
     }
 
@@ -75,9 +82,7 @@ impl Strategy for Workload {
         let spec = object.as_map().get("spec").unwrap_or(&Value::Null);
         let path = Path::new("spec");
         let mut errors = ErrorList::new();
-        for field in
-            ["replicas", "minReadySeconds", "revisionHistoryLimit", "parallelism", "completions", "backoffLimit"]
-        {
+        for field in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
             if spec[field].as_i64().is_some_and(|n| n < 0) {
                 let value = spec[field].clone();
                 errors.push(FieldError::invalid(&path.child(field), value, "must be greater than or equal to 0"));
@@ -89,9 +94,32 @@ impl Strategy for Workload {
         }
         if let Some(template) = self.template(object) {
             let template_spec = template_path.child("spec");
-            errors.extend(pod_validation::spec(&template["spec"], &template_spec));
+            // The claims of a stateful set become volumes of its pods.
+            let mut pod = template["spec"].clone();
+            for claim in spec["volumeClaimTemplates"].as_array().into_iter().flatten() {
+                let name = &claim["metadata"]["name"];
+                let known = pod["volumes"].as_array().is_some_and(|all| all.iter().any(|v| v["name"] == *name));
+                if !known && pod.is_object() {
+                    let mut volumes = pod["volumes"].as_array().cloned().unwrap_or_default();
+                    volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+                    pod["volumes"] = volumes.into();
+                }
+            }
+            errors.extend(pod_validation::spec(&pod, &template_spec));
+            match self.selector {
+                Selector::Generated => job_rules::check(spec, &path, &mut errors),
+                Selector::None => {
+                    errors.extend(rules::check(spec, &path, job_rules::CRON_RULES));
+                    job_rules::check(
+                        &spec["jobTemplate"]["spec"],
+                        &path.child("jobTemplate").child("spec"),
+                        &mut errors,
+                    );
+                }
+                Selector::Fixed | Selector::Map => {}
+            }
             let policy = template["spec"]["restartPolicy"].as_str().unwrap_or_default();
-            if !self.restart.contains(&policy) {
+            if !self.restart.is_empty() && !self.restart.contains(&policy) {
                 errors.push(FieldError::not_supported(&template_spec.child("restartPolicy"), policy, self.restart));
             }
         }
@@ -303,9 +331,6 @@ fn job(spec: &mut Map<String, Value>) {
     empty(spec, "completionMode", "NonIndexed");
     absent(spec, "suspend", false);
     absent(spec, "manualSelector", false);
-    if spec.get("manualSelector") == Some(&json!(false)) {
-        spec.remove("manualSelector");
-    }
     let replacement = if none(spec, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
     empty(spec, "podReplacementPolicy", replacement);
 }
@@ -313,7 +338,8 @@ fn job(spec: &mut Map<String, Value>) {
 pub const JOB: Workload = Workload {
     defaults: job,
     template: &["template"],
-    restart: &["OnFailure", "Never"],
+    // The rules of jobs say it.
+    restart: &[],
     selector: Selector::Generated,
     fields: &[("status.successful", "status.succeeded")],
 };
@@ -326,7 +352,8 @@ pub const CRON_JOB: Workload = Workload {
         absent(spec, "failedJobsHistoryLimit", 1);
     },
     template: &["jobTemplate", "spec", "template"],
-    restart: &["OnFailure", "Never"],
+    // The rules of jobs say it.
+    restart: &[],
     selector: Selector::None,
     fields: &[],
 };

@@ -38,13 +38,14 @@ impl Store {
         track: bool,
     ) -> Result<Outcome, Status> {
         place(&mut object, target)?;
-        if !object.resource_version().is_empty() {
+        // The store looks at it, which a dry run does not reach; what is no number counts as none.
+        if !options.dry_run && object.resource_version().parse::<u64>().is_ok_and(|version| version > 0) {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         wipe(&mut object);
         Self::settle(target, &mut object);
         if track {
-            target.resource.model.track_update(None, &mut object, &self.tracking(target, options));
+            self.track(target, None, &mut object, options);
         }
         let attributes = Self::attributes(target, Operation::Create, object.name(), options.dry_run, None);
         self.admit(cx, &attributes, &mut object).await?;
@@ -78,6 +79,29 @@ impl Store {
             subresource: target.subresource.clone(),
             time: timestamp(self.clock.now()),
         }
+    }
+
+    /// Records a plain write in `managedFields`, whose fields are those of the served version.
+    pub(super) fn track(&self, target: &Target, live: Option<&Object>, object: &mut Object, options: &WriteOptions) {
+        let model = &target.resource.model;
+        let tracking = self.tracking(target, options);
+        let Some(conversion) = target.resource.stored.conversion else {
+            return model.track_update(live, object, &tracking);
+        };
+        let served = |object: &Object| {
+            let mut served = object.clone();
+            conversion.to_served(&mut served, &target.resource.kind);
+            served
+        };
+        let mut shown = served(object);
+        if model.normalize(&mut shown).is_err() {
+            return;
+        }
+        model.track_update(live.map(served).as_ref(), &mut shown, &tracking);
+        match shown.metadata_mut().remove("managedFields") {
+            Some(managers) => object.metadata_mut().insert("managedFields".to_owned(), managers),
+            None => object.metadata_mut().remove("managedFields"),
+        };
     }
 
     /// Turns a served object into the stored form and lets the strategy fill its defaults.
@@ -164,11 +188,12 @@ impl Store {
             object.metadata_mut().insert("generation".into(), 1.into());
         }
         resource.strategy.prepare_create(object);
+        resource.strategy.prepare_create_as(object, &cx.user);
         Self::canonical(target, object)?;
-        let mut errors = resource.strategy.validate_create(object);
-        if errors.is_empty() {
-            errors = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());
-        }
+        let mut errors = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());
+        errors.extend(metadata::validate_finalizer_names(object, &resource.gvr.group));
+        errors.extend(resource.strategy.validate_create(object));
+        metadata::once(&mut errors);
         if !errors.is_empty() {
             return Err(Status::invalid(&resource.kind, object.name(), &errors));
         }

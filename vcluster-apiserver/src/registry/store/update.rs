@@ -138,7 +138,7 @@ impl Store {
         check_identity(&new, target)?;
         Self::settle(target, &mut new);
         if !change.tracks_itself() {
-            resource.model.track_update(Some(&live), &mut new, &self.tracking(target, options));
+            self.track(target, Some(&live), &mut new, options);
         }
         let attributes = Self::attributes(target, Operation::Update, &target.name, options.dry_run, Some(live.clone()));
         self.admit(cx, &attributes, &mut new).await?;
@@ -241,11 +241,13 @@ impl Store {
         Self::canonical(target, new)?;
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
         errors.extend(metadata::validate_update(new, old));
+        errors.extend(metadata::validate_finalizer_names(new, &resource.gvr.group));
         errors.extend(match target.subresource.as_str() {
             "" => strategy.validate_update(new, old),
             "status" => strategy.validate_status_update(new, old),
             other => strategy.validate_subresource_update(other, new, old),
         });
+        metadata::once(&mut errors);
         if !errors.is_empty() {
             return Err(Status::invalid(&resource.kind, &target.name, &errors));
         }

@@ -1,0 +1,101 @@
+//! Kinds whose behaviour is a table: what they must be, what never changes, what is filled in, how they are written.
+
+use super::rules::{self, Rule};
+use crate::registry::strategy::{NameRule, Strategy};
+use apimachinery::Object;
+use apimachinery::field::{ErrorList, FieldError};
+use serde_json::{Map, Value};
+
+/// One kind as data; start from [`Ruled::PLAIN`].
+pub struct Ruled {
+    pub name: NameRule,
+    /// `SetDefaults_KIND` beyond the declared defaults.
+    pub defaults: fn(&mut Map<String, Value>),
+    pub rules: &'static [Rule],
+    /// What needs more than one place at a time.
+    pub more: fn(&Map<String, Value>, &mut ErrorList),
+    /// What an update of the status must be.
+    pub status: &'static [Rule],
+    /// Places that never change: "field is immutable".
+    pub fixed: &'static [&'static str],
+    /// The same, where upstream checks them by declaration and then does not print the value.
+    pub sealed: &'static [&'static str],
+    /// Warnings about the new object; the old one is none on creation.
+    pub warnings: fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Vec<String>,
+    /// What the server sets on creation.
+    pub create: fn(&mut Object),
+    /// What else an update must not do: new, old.
+    pub update: fn(&Map<String, Value>, &Map<String, Value>, &mut ErrorList),
+    pub generation: bool,
+    /// Whether an update must say which version it replaces.
+    pub conditional: bool,
+    /// Whether PUT of a missing object creates it.
+    pub created_by_put: bool,
+}
+
+impl Ruled {
+    pub const PLAIN: Self = Self {
+        name: NameRule::DnsSubdomain,
+        defaults: |_| {},
+        rules: &[],
+        more: |_, _| {},
+        status: &[],
+        fixed: &[],
+        sealed: &[],
+        warnings: |_, _| Vec::new(),
+        create: |_| {},
+        update: |_, _, _| {},
+        generation: false,
+        conditional: false,
+        created_by_put: false,
+    };
+}
+
+impl Strategy for Ruled {
+    fn name_rule(&self) -> NameRule {
+        self.name
+    }
+
+    fn default(&self, object: &mut Object) {
+        (self.defaults)(object.as_map_mut());
+    }
+
+    fn prepare_create(&self, object: &mut Object) {
+        (self.create)(object);
+    }
+
+    fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
+        (self.warnings)(new.as_map(), old.map(Object::as_map))
+    }
+
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        let mut errors = rules::check_map(object.as_map(), self.rules);
+        (self.more)(object.as_map(), &mut errors);
+        errors
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate_create(new);
+        errors.extend(rules::fixed(new.as_map(), old.as_map(), self.fixed));
+        let sealed = rules::fixed(new.as_map(), old.as_map(), self.sealed);
+        errors.extend(sealed.into_iter().map(|error| FieldError { value: Some(Value::Null), ..error }));
+        (self.update)(new.as_map(), old.as_map(), &mut errors);
+        errors
+    }
+
+    fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
+        rules::check_map(new.as_map(), self.status)
+    }
+
+    fn has_generation(&self) -> bool {
+        self.generation
+    }
+
+    fn allows_unconditional_update(&self) -> bool {
+        !self.conditional
+    }
+
+    fn allows_create_on_update(&self) -> bool {
+        self.created_by_put
+    }
+}

@@ -1,0 +1,338 @@
+//! Kinds whose whole behaviour is a short table: slices of endpoints, devices, flow control, templates, revisions, migrations
+//! (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go` and `validation`).
+
+use super::fill::{absent, empty, items, made, object, zero};
+use super::read::{list, part, text, wrong};
+use super::ruled::Ruled;
+use super::rules::Check;
+use super::{pod_spec, pod_validation};
+use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::validation::{
+    is_dns1123_label, is_fully_qualified_name, is_label_value, is_qualified_name, parse_ip_sloppy, validate_ip,
+    validate_ip_legacy,
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+type Tree = Map<String, Value>;
+
+pub const ENDPOINT_SLICE: Ruled = Ruled {
+    defaults: |slice| {
+        for port in items(slice, "ports") {
+            absent(port, "name", "");
+            absent(port, "protocol", "TCP");
+        }
+    },
+    rules: &[
+        ("addressType", Check::NeededOneOf(&["FQDN", "IPv4", "IPv6"])),
+        ("ports[].name", Check::Text(is_dns1123_label)),
+        ("ports[].protocol", Check::OneOf(&["SCTP", "TCP", "UDP"])),
+        ("ports[].appProtocol", Check::By(qualified)),
+        ("endpoints[].addresses", Check::Needed("")),
+        ("endpoints[].nodeName", Check::By(node)),
+        ("endpoints[].hostname", Check::By(hostname)),
+        ("endpoints[].deprecatedTopology", Check::Labels),
+        ("endpoints[].hints.forZones[].name", Check::By(zone)),
+        ("endpoints[].hints.forNodes[].name", Check::By(node)),
+    ],
+    more: |slice, errors| {
+        addresses(slice, errors);
+        let mut names = BTreeSet::new();
+        for (index, port) in part(slice, "ports").as_array().into_iter().flatten().enumerate() {
+            if !names.insert(text(port, "name")) {
+                let at = Path::new("ports").index(index).child("name");
+                errors.push(FieldError::duplicate(&at, text(port, "name")));
+            }
+        }
+    },
+    sealed: &["addressType"],
+    generation: true,
+    ..Ruled::PLAIN
+};
+
+fn qualified(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if let Some(name) = value.as_str() {
+        wrong(path, name, is_qualified_name(name), errors);
+    }
+}
+
+fn node(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if let Some(name) = value.as_str() {
+        wrong(path, name, super::read::subdomain(name), errors);
+    }
+}
+
+fn hostname(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if let Some(name) = value.as_str() {
+        wrong(path, name, is_dns1123_label(name), errors);
+    }
+}
+
+fn zone(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let name = value.as_str().unwrap_or_default();
+    wrong(path, name, is_label_value(name), errors);
+}
+
+fn addresses(slice: &Tree, errors: &mut ErrorList) {
+    let kind = part(slice, "addressType").as_str().unwrap_or_default();
+    for (index, endpoint) in part(slice, "endpoints").as_array().into_iter().flatten().enumerate() {
+        let path = Path::new("endpoints").index(index).child("addresses");
+        for (index, address) in list(endpoint, "addresses").iter().filter_map(Value::as_str).enumerate() {
+            let at = path.index(index);
+            let found = match kind {
+                "IPv4" => validate_ip_legacy(&at, address, true, &[]),
+                "IPv6" => validate_ip(&at, address),
+                "FQDN" => {
+                    errors.extend(is_fully_qualified_name(&at, address));
+                    continue;
+                }
+                _ => continue,
+            };
+            let fine = found.is_empty();
+            errors.extend(found);
+            let Some(ip) = parse_ip_sloppy(address).filter(|_| fine) else { continue };
+            if ip.is_ipv4() != (kind == "IPv4") {
+                errors.push(FieldError::invalid(&path, address, format!("must be an {kind} address")));
+            }
+            endpoint_ip(address, &at, errors);
+        }
+    }
+}
+
+/// Addresses that no endpoint may have (`ValidateEndpointIP`).
+pub fn endpoint_ip(address: &str, path: &Path, errors: &mut ErrorList) {
+    let Some(ip) = parse_ip_sloppy(address) else { return };
+    let link_local = match ip {
+        std::net::IpAddr::V4(v4) => v4.is_link_local(),
+        std::net::IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let local_group = match ip {
+        std::net::IpAddr::V4(v4) => v4.octets()[..3] == [224, 0, 0],
+        std::net::IpAddr::V6(v6) => v6.segments()[0] & 0xff0f == 0xff02,
+    };
+    let cases = [
+        (ip.is_unspecified(), "may not be unspecified (0.0.0.0 or ::)"),
+        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (local_group, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ];
+    errors.extend(cases.iter().filter(|(is, _)| *is).map(|(_, why)| FieldError::invalid(path, address, *why)));
+}
+
+pub const POD_TEMPLATE: Ruled = Ruled {
+    defaults: |kind| {
+        if let Some(spec) = made(kind, "template").and_then(|template| made(template, "spec")) {
+            pod_spec::default(spec);
+        }
+    },
+    more: |kind, errors| {
+        let path = Path::new("template");
+        super::rules::labels(&part(kind, "template")["metadata"]["labels"], &path.child("labels"), errors);
+        errors.extend(pod_validation::spec(&part(kind, "template")["spec"], &path.child("spec")));
+    },
+    generation: true,
+    ..Ruled::PLAIN
+};
+
+pub const REVISION: Ruled = Ruled {
+    rules: &[("revision", Check::NotNegative), ("data", Check::Present("data is mandatory"))],
+    fixed: &["data"],
+    ..Ruled::PLAIN
+};
+
+pub const FLOW_SCHEMA: Ruled = Ruled {
+    defaults: |schema| {
+        if let Some(spec) = made(schema, "spec") {
+            zero(spec, "matchingPrecedence", 1000);
+        }
+    },
+    rules: &[
+        ("spec.matchingPrecedence", Check::By(precedence)),
+        ("spec.priorityLevelConfiguration.name", Check::Needed("must reference a priority level")),
+        ("spec.distinguisherMethod.type", Check::OneOf(&["ByNamespace", "ByUser"])),
+    ],
+    generation: true,
+    ..Ruled::PLAIN
+};
+
+fn precedence(value: &Value, path: &Path, errors: &mut ErrorList) {
+    const HIGHEST: i64 = 10_000;
+    let Some(n) = value.as_i64() else { return };
+    if n <= 0 {
+        errors.push(FieldError::invalid(path, n, "must be a positive value"));
+    }
+    if n > HIGHEST {
+        errors.push(FieldError::invalid(path, n, format!("must not be greater than {HIGHEST}")));
+    }
+}
+
+pub const PRIORITY_LEVEL: Ruled = Ruled {
+    defaults: |level| {
+        let Some(spec) = made(level, "spec") else { return };
+        if let Some(exempt) = object(spec, "exempt") {
+            absent(exempt, "nominalConcurrencyShares", 0);
+            absent(exempt, "lendablePercent", 0);
+        }
+        if let Some(limited) = object(spec, "limited") {
+            absent(limited, "nominalConcurrencyShares", 30);
+            absent(limited, "lendablePercent", 0);
+            if let Some(queuing) = object(limited, "limitResponse").and_then(|response| object(response, "queuing")) {
+                zero(queuing, "queues", 64);
+                zero(queuing, "handSize", 8);
+                zero(queuing, "queueLengthLimit", 50);
+            }
+        }
+    },
+    generation: true,
+    ..Ruled::PLAIN
+};
+
+pub const DEVICE_CLASS: Ruled = Ruled { generation: true, ..Ruled::PLAIN };
+
+pub const DEVICE_TAINT_RULE: Ruled = Ruled {
+    rules: &[
+        ("spec.taint.key", Check::By(label_key)),
+        ("spec.taint.value", Check::Text(is_label_value)),
+        ("spec.taint.effect", Check::NeededOneOf(&["NoExecute", "NoSchedule", "None"])),
+    ],
+    generation: true,
+    ..Ruled::PLAIN
+};
+
+fn label_key(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let key = value.as_str().unwrap_or_default();
+    wrong(path, key, is_qualified_name(key), errors);
+}
+
+pub const RESOURCE_SLICE: Ruled = Ruled {
+    rules: &[
+        ("spec.driver", Check::Needed("")),
+        ("spec.pool.name", Check::Needed("")),
+        ("spec.pool.resourceSliceCount", Check::By(count)),
+        ("spec.pool.generation", Check::NotNegative),
+    ],
+    fixed: &["spec.driver", "spec.pool.name", "spec.nodeName"],
+    generation: true,
+    ..Ruled::PLAIN
+};
+
+fn count(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let n = value.as_i64().unwrap_or(0);
+    if n <= 0 {
+        errors.push(FieldError::invalid(path, n, "must be greater than zero"));
+    }
+}
+
+pub const RESOURCE_CLAIM: Ruled = Ruled {
+    defaults: |claim| {
+        if let Some(spec) = made(claim, "spec") {
+            device_requests(spec);
+        }
+    },
+    ..Ruled::PLAIN
+};
+
+pub const RESOURCE_CLAIM_TEMPLATE: Ruled = Ruled {
+    defaults: |template| {
+        if let Some(spec) = made(template, "spec").and_then(|spec| made(spec, "spec")) {
+            device_requests(spec);
+        }
+    },
+    ..Ruled::PLAIN
+};
+
+fn device_requests(spec: &mut Tree) {
+    let Some(devices) = object(spec, "devices") else { return };
+    for request in items(devices, "requests") {
+        if let Some(exactly) = object(request, "exactly") {
+            counted(exactly);
+        }
+        for alternative in items(request, "firstAvailable") {
+            counted(alternative);
+        }
+    }
+}
+
+fn counted(request: &mut Tree) {
+    empty(request, "allocationMode", "ExactCount");
+    if text_of(request, "allocationMode") == "ExactCount" {
+        zero(request, "count", 1);
+    }
+}
+
+fn text_of<'a>(map: &'a Tree, field: &str) -> &'a str {
+    map.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+pub const MIGRATION: Ruled = Ruled {
+    rules: &[("spec.resource.resource", Check::Needed("resource is required to be set"))],
+    update: |new, old, errors| {
+        let resource = |object: &Tree| part(object, "spec")["resource"].clone();
+        if resource(new) != resource(old) {
+            // Upstream prints its internal type, with the names of Go's fields.
+            let group = |field: &str| text(&resource(new), field).to_owned();
+            let shown = json!({"Resource": {"group": group("group"), "resource": group("resource")}});
+            errors.push(FieldError::invalid(&Path::new("spec"), shown, "field is immutable"));
+        }
+    },
+    conditional: true,
+    ..Ruled::PLAIN
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::strategy::Strategy as _;
+
+    fn texts(kind: &Ruled, object: Value) -> Vec<String> {
+        let mut object = apimachinery::Object::from_value(object).unwrap();
+        kind.default(&mut object);
+        kind.validate_create(&object).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_each_kind_refuses() {
+        let slice = |address: &str| json!({"addressType": "IPv4", "endpoints": [{"addresses": [address]}]});
+        let cases: [(&Ruled, Value, &[&str]); 6] = [
+            (&ENDPOINT_SLICE, slice("10.0.0.1"), &[]),
+            (
+                &ENDPOINT_SLICE,
+                slice("127.0.0.1"),
+                &[
+                    "endpoints[0].addresses[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
+                ],
+            ),
+            (
+                &REVISION,
+                json!({"revision": -1}),
+                &[
+                    "revision: Invalid value: -1: must be greater than or equal to 0",
+                    "data: Required value: data is mandatory",
+                ],
+            ),
+            (&PRIORITY_LEVEL, json!({}), &[]),
+            (
+                &MIGRATION,
+                json!({"spec": {"resource": {}}}),
+                &["spec.resource.resource: Required value: resource is required to be set"],
+            ),
+            (&POD_TEMPLATE, json!({}), &["template.spec.containers: Required value"]),
+        ];
+        for (kind, object, expected) in cases {
+            assert_eq!(texts(kind, object), expected);
+        }
+    }
+
+    #[test]
+    fn device_requests_are_counted() {
+        let claim = json!({"spec": {"devices": {"requests": [{"name": "r", "exactly": {}}, {"firstAvailable": [{"allocationMode": "All"}]}]}}});
+        let mut object = apimachinery::Object::from_value(claim).unwrap();
+        RESOURCE_CLAIM.default(&mut object);
+        assert_eq!(
+            object.at(&["spec", "devices", "requests"]),
+            Some(
+                &json!([{"name": "r", "exactly": {"allocationMode": "ExactCount", "count": 1}}, {"firstAvailable": [{"allocationMode": "All"}]}])
+            )
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Which source a volume has, in pods and in persistent volumes (k8s.io/kubernetes `pkg/apis/core/validation`). What each source
+//! must hold is looked at for the ones that pods commonly use.
+
+use super::read::{list, number, quantity, subdomain, text, wrong};
+use super::rules::{self, Check, Rule};
+use apimachinery::field::{ErrorList, FieldError, Path};
+use serde_json::{Value, json};
+
+/// The sources of a pod's volume, in the order in which upstream looks at them.
+const POD_SOURCES: [&str; 30] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
+
+/// The same of a persistent volume.
+const PERSISTENT_SOURCES: [&str; 22] = [
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+];
+
+/// What a source must hold; names are those of the source's own fields.
+const SOURCE_RULES: &[(&str, &[Rule])] = &[
+    ("hostPath", &[("path", Check::Needed(""))]),
+    ("nfs", &[("server", Check::Needed("")), ("path", Check::Needed("")), ("path", Check::By(absolute))]),
+    ("persistentVolumeClaim", &[("claimName", Check::Needed(""))]),
+    (
+        "secret",
+        &[("secretName", Check::Needed("")), ("items[].key", Check::Needed("")), ("items[].path", Check::Needed(""))],
+    ),
+    (
+        "configMap",
+        &[("name", Check::Needed("")), ("items[].key", Check::Needed("")), ("items[].path", Check::Needed(""))],
+    ),
+    ("gcePersistentDisk", &[("pdName", Check::Needed(""))]),
+    ("awsElasticBlockStore", &[("volumeID", Check::Needed(""))]),
+    ("glusterfs", &[("endpoints", Check::Needed("")), ("path", Check::Needed(""))]),
+    ("cinder", &[("volumeID", Check::Needed(""))]),
+    (
+        "quobyte",
+        &[
+            ("registry", Check::Needed("must be a host:port pair or multiple pairs separated by commas")),
+            ("volume", Check::Needed("")),
+        ],
+    ),
+    ("vsphereVolume", &[("volumePath", Check::Needed(""))]),
+    ("photonPersistentDisk", &[("pdID", Check::Needed(""))]),
+    ("portworxVolume", &[("volumeID", Check::Needed(""))]),
+    ("local", &[("path", Check::Needed(""))]),
+];
+
+fn absolute(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let text = value.as_str().unwrap_or_default();
+    if !text.is_empty() && !text.starts_with('/') {
+        errors.push(FieldError::invalid(path, text, "must be an absolute path"));
+    }
+}
+
+/// Exactly one source, and that it says what it must.
+fn source(volume: &Value, sources: &[&'static str], path: &Path, errors: &mut ErrorList) -> bool {
+    let mut found = false;
+    for name in sources.iter().filter(|name| volume[**name].is_object()) {
+        let at = path.child(name);
+        if found {
+            errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
+            continue;
+        }
+        found = true;
+        if let Some((_, rules)) = SOURCE_RULES.iter().find(|(known, _)| known == name) {
+            errors.extend(rules::check(&volume[*name], &at, rules));
+        }
+    }
+    found
+}
+
+/// A volume of a pod.
+pub fn of_pod(volume: &Value, path: &Path, errors: &mut ErrorList) {
+    if !source(volume, &POD_SOURCES, path, errors) {
+        errors.push(FieldError::required(path, "must specify a volume type"));
+    }
+}
+
+const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+/// The spec of a persistent volume.
+pub fn persistent(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    let modes = path.child("accessModes");
+    if list(spec, "accessModes").is_empty() {
+        errors.push(FieldError::required(&modes, ""));
+    }
+    access_modes(list(spec, "accessModes"), &modes, errors);
+    let (capacity, at) = (&spec["capacity"], path.child("capacity"));
+    let count = capacity.as_object().map_or(0, serde_json::Map::len);
+    if count == 0 {
+        errors.push(FieldError::required(&at, ""));
+    }
+    if capacity["storage"].is_null() || count > 1 {
+        let shown = if count == 0 && capacity.is_null() { Value::Null } else { capacity.clone() };
+        errors.push(FieldError::not_supported(&at, shown, &["storage"]));
+    }
+    for (name, value) in capacity.as_object().into_iter().flatten() {
+        let zero = quantity(&json!("0"));
+        if quantity(value).is_some_and(|q| zero.is_some_and(|zero| q <= zero)) {
+            errors.push(FieldError::invalid(&at.key(name), value.clone(), "must be greater than zero"));
+        }
+    }
+    let policy = text(spec, "persistentVolumeReclaimPolicy");
+    if !policy.is_empty() && !["Delete", "Recycle", "Retain"].contains(&policy) {
+        let at = path.child("persistentVolumeReclaimPolicy");
+        errors.push(FieldError::not_supported(&at, policy, &["Delete", "Recycle", "Retain"]));
+    }
+    if !source(spec, &PERSISTENT_SOURCES, path, errors) {
+        errors.push(FieldError::required(path, "must specify a volume type"));
+    }
+    let class = text(spec, "storageClassName");
+    if !class.is_empty() {
+        wrong(&path.child("storageClassName"), class, subdomain(class), errors);
+    }
+    if let Some(mode) = spec["volumeMode"].as_str().filter(|mode| !["Block", "Filesystem"].contains(mode)) {
+        errors.push(FieldError::not_supported(&path.child("volumeMode"), mode, &["Block", "Filesystem"]));
+    }
+}
+
+/// Known modes, of which the one for a single pod stands alone.
+pub fn access_modes(modes: &[Value], path: &Path, errors: &mut ErrorList) {
+    let given: Vec<&str> = modes.iter().filter_map(Value::as_str).collect();
+    for mode in given.iter().filter(|mode| !ACCESS_MODES.contains(mode)) {
+        errors.push(FieldError::not_supported(path, *mode, &ACCESS_MODES));
+    }
+    let single = given.contains(&"ReadWriteOncePod");
+    if single && given.iter().any(|mode| *mode != "ReadWriteOncePod" && ACCESS_MODES.contains(mode)) {
+        errors.push(FieldError::forbidden(path, "may not use ReadWriteOncePod with other access modes"));
+    }
+}
+
+/// A sizeLimit or default mode out of its bounds.
+pub fn mode(volume: &Value, path: &Path, errors: &mut ErrorList) {
+    for source in ["secret", "configMap", "projected", "downwardAPI"] {
+        let mode = number(&volume[source], "defaultMode");
+        if !(0..=0o777).contains(&mode) {
+            let why = "must be a number between 0 and 0777 (octal), both inclusive";
+            errors.push(FieldError::invalid(&path.child(source).child("defaultMode"), mode, why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_has_one_source() {
+        let texts = |volume: Value| {
+            let mut errors = ErrorList::new();
+            of_pod(&volume, &Path::new("v"), &mut errors);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(texts(json!({"emptyDir": {}})).is_empty());
+        assert_eq!(texts(json!({})), ["v: Required value: must specify a volume type"]);
+        assert_eq!(
+            texts(json!({"emptyDir": {}, "secret": {}})),
+            ["v.secret: Forbidden: may not specify more than 1 volume type"]
+        );
+        assert_eq!(texts(json!({"secret": {}})), ["v.secret.secretName: Required value"]);
+    }
+
+    #[test]
+    fn a_persistent_volume_says_how_much_it_holds() {
+        let mut errors = ErrorList::new();
+        persistent(&json!({"hostPath": {"path": "/x"}, "accessModes": ["Some"]}), &Path::new("spec"), &mut errors);
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "spec.accessModes: Unsupported value: \"Some\": supported values: \"ReadOnlyMany\", \"ReadWriteMany\", \"ReadWriteOnce\", \"ReadWriteOncePod\"",
+                "spec.capacity: Required value",
+                "spec.capacity: Unsupported value: null: supported values: \"storage\"",
+            ]
+        );
+    }
+}
