@@ -57,12 +57,11 @@ impl Cache {
             self.count_images(&info, true);
         }
         let info = Arc::new(info);
-        match at {
-            Some(at) => self.snapshot.nodes[at] = info,
-            None => {
-                self.snapshot.positions.insert(name, self.snapshot.nodes.len());
-                self.snapshot.nodes.push(info);
-            }
+        if let Some(at) = at {
+            self.snapshot.nodes[at] = info;
+        } else {
+            self.snapshot.positions.insert(name, self.snapshot.nodes.len());
+            self.snapshot.nodes.push(info);
         }
     }
 

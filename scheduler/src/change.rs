@@ -169,16 +169,17 @@ fn of_node(pair: &Pair<Node>) -> Actions {
     let freed = cordoned(old) && !cordoned(new);
     Actions::NODE_ALLOCATABLE
         .when(allocatable(old) != allocatable(new))
-        .or(Actions::NODE_LABEL.when(labels(&old.metadata.labels) != labels(&new.metadata.labels)))
+        .or(Actions::NODE_LABEL.when(labels(old.metadata.labels.as_ref()) != labels(new.metadata.labels.as_ref())))
         .or(Actions::NODE_TAINT.when(freed || taints(old) != taints(new)))
         .or(Actions::NODE_CONDITION.when(conditions(old) != conditions(new)))
-        .or(Actions::NODE_ANNOTATION.when(labels(&old.metadata.annotations) != labels(&new.metadata.annotations)))
+        .or(Actions::NODE_ANNOTATION
+            .when(labels(old.metadata.annotations.as_ref()) != labels(new.metadata.annotations.as_ref())))
         .or(Actions::NODE_DECLARED_FEATURE.when(features(old) != features(new)))
 }
 
 /// An absent map is an empty one.
-fn labels(map: &Option<Labels>) -> Labels {
-    map.clone().unwrap_or_default()
+fn labels(map: Option<&Labels>) -> Labels {
+    map.cloned().unwrap_or_default()
 }
 
 fn of_pod(pair: &Pair<Pod>) -> Actions {
@@ -199,7 +200,7 @@ fn of_pod(pair: &Pair<Pod>) -> Actions {
         )
     };
     let actions = Actions::POD_LABEL
-        .when(labels(&old.metadata.labels) != labels(&new.metadata.labels))
+        .when(labels(old.metadata.labels.as_ref()) != labels(new.metadata.labels.as_ref()))
         .or(Actions::POD_SCALE_DOWN.when(less))
         .or(Actions::POD_SCALE_UP.when(more))
         .or(Actions::POD_GATES_ELIMINATED.when(gates(old) && !gates(new)))

@@ -5,9 +5,12 @@ use crate::testing::{node, object, world};
 use http::Response;
 use std::sync::Mutex;
 
+/// The path and the body of each call.
+type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
 /// Answers every call with `answer`, and keeps what was asked.
-fn extender(config: Value, answer: Value) -> (Extender, Arc<Mutex<Vec<(String, Value)>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
+fn extender(config: Value, answer: Value) -> (Extender, Asked) {
+    let asked: Asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
         let (log, answer) = (log.clone(), answer.clone());

@@ -89,7 +89,7 @@ struct Scheduler {
 fn gate(profiles: &[Profile], cache: &Cache, pod: &PodInfo) -> Option<&'static str> {
     let profile = profiles.iter().find(|profile| profile.scheduler_name == pod.scheduler_name())?;
     let refuses = |plugin: &&dyn crate::framework::PreEnqueue| plugin.refusal(&pod.pod, cache.view()).is_some();
-    profile.gates().find(refuses).map(|plugin| plugin.name())
+    profile.gates().find(refuses).map(crate::framework::Plugin::name)
 }
 
 impl Scheduler {

@@ -145,7 +145,7 @@ fn fit(args: &PluginArgs, path: &dyn Fn(&str) -> String, errors: &mut Errors) {
     let ratio = path("scoringStrategy.requestedToCapacityRatio");
     match (strategy.kind, &strategy.requested_to_capacity_ratio) {
         (StrategyType::RequestedToCapacityRatio, None) => {
-            errors.push(format!("{ratio}: Required value: must be specified when type is RequestedToCapacityRatio"))
+            errors.push(format!("{ratio}: Required value: must be specified when type is RequestedToCapacityRatio"));
         }
         (StrategyType::RequestedToCapacityRatio, Some(given)) => {
             shape(&given.shape, &format!("{ratio}.shape"), errors);

@@ -103,15 +103,12 @@ impl Counts {
             self.0.insert(key.to_owned(), HashMap::new());
         }
         let Some(values) = self.0.get_mut(key) else { return };
-        let count = match values.get_mut(value) {
-            Some(count) => {
-                *count += by;
-                *count
-            }
-            None => {
-                values.insert(value.into(), by);
-                by
-            }
+        let count = if let Some(count) = values.get_mut(value) {
+            *count += by;
+            *count
+        } else {
+            values.insert(value.into(), by);
+            by
         };
         if count == 0 {
             values.remove(value);

@@ -51,7 +51,7 @@ impl VolumeZone {
             let claim = catalog.claims.get(&pod.claim_key(name));
             let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
             let Some(volume) = volume_name(claim) else {
-                self.check_class(claim_class(claim), catalog)?;
+                check_class(claim_class(claim), catalog)?;
                 continue;
             };
             match catalog.volumes.get(volume) {
@@ -62,19 +62,19 @@ impl VolumeZone {
         }
         Ok(all)
     }
+}
 
-    /// A claim without a volume is no matter only if it waits for the pod.
-    fn check_class(&self, name: &str, catalog: &Catalog) -> Result<(), String> {
-        if name.is_empty() {
-            return Err("PersistentVolumeClaim had no pv name and storageClass name".to_owned());
-        }
-        let class = catalog.classes.get(name);
-        let class = class.ok_or_else(|| format!("storageclass.storage.k8s.io {name:?} not found"))?;
-        if class.volume_binding_mode.is_none() {
-            return Err(format!("VolumeBindingMode not set for StorageClass {name:?}"));
-        }
-        if is_delayed(class) { Ok(()) } else { Err("PersistentVolume had no name".to_owned()) }
+/// A claim without a volume is no matter only if it waits for the pod.
+fn check_class(name: &str, catalog: &Catalog) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("PersistentVolumeClaim had no pv name and storageClass name".to_owned());
     }
+    let class = catalog.classes.get(name);
+    let class = class.ok_or_else(|| format!("storageclass.storage.k8s.io {name:?} not found"))?;
+    if class.volume_binding_mode.is_none() {
+        return Err(format!("VolumeBindingMode not set for StorageClass {name:?}"));
+    }
+    if is_delayed(class) { Ok(()) } else { Err("PersistentVolume had no name".to_owned()) }
 }
 
 impl Plugin for VolumeZone {
