@@ -1,8 +1,10 @@
 //! The command line: every command, and the runtime it runs on.
 
-use crate::{apiserver, operator, tenant, user};
+use crate::{apiserver, component, operator, tenant, user};
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Kubernetes clusters for teams, hosted inside one.
@@ -32,9 +34,29 @@ enum Command {
     Tenant(tenant::Args),
     /// Run only an API server, for other components to work against
     Apiserver(apiserver::Args),
+    /// Run only the controllers, against any API server
+    Controllers(component::controllers::Args),
+    /// Run only the scheduler, against any API server
+    Scheduler(component::scheduler::Args),
+    /// Run only cluster DNS, against any API server
+    Dns(component::dns::Args),
+    /// Run only the syncer, between any API server and its host
+    Syncer(component::syncer::Args),
+}
+
+/// What people type to get here: kubectl runs a program `kubectl-coracle` in PATH as `kubectl coracle`.
+pub fn called_as(program: Option<&OsString>) -> &'static str {
+    let name = program.and_then(|path| Path::new(path).file_stem());
+    if name.is_some_and(|name| name == "kubectl-coracle") { "kubectl coracle" } else { "coracle" }
 }
 
 impl Args {
+    /// Reads a command line, whose first word is the program. Usage and errors name the program as it was called.
+    pub fn read(line: Vec<OsString>) -> Result<Self, clap::Error> {
+        let command = Self::command().bin_name(called_as(line.first()));
+        Self::from_arg_matches(&command.try_get_matches_from(line)?)
+    }
+
     pub fn run(self) -> anyhow::Result<ExitCode> {
         // One provider for every TLS connection of the process.
         if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -56,6 +78,10 @@ impl Args {
                 Command::Operator(args) => args.run().await,
                 Command::Tenant(args) => args.run().await,
                 Command::Apiserver(args) => args.run().await,
+                Command::Controllers(args) => args.run().await,
+                Command::Scheduler(args) => args.run().await,
+                Command::Dns(args) => args.run().await,
+                Command::Syncer(args) => args.run().await,
             }
         })
     }
@@ -72,4 +98,34 @@ fn log() -> anyhow::Result<()> {
         builder.with_ansi(false).try_init()
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Args, clap::Error> {
+        Args::read(line.split(' ').map(OsString::from).collect())
+    }
+
+    #[test]
+    fn a_plugin_takes_the_same_commands_and_names_itself_as_kubectl_does() {
+        for (program, name) in [
+            ("coracle", "coracle"),
+            ("/usr/local/bin/coracle", "coracle"),
+            ("kubectl-coracle", "kubectl coracle"),
+            ("/usr/local/bin/kubectl-coracle", "kubectl coracle"),
+        ] {
+            assert!(matches!(read(&format!("{program} list -A")).unwrap().command, Command::List(_)));
+            let connect = format!("{program} connect demo -n team -- kubectl get pods -n default");
+            assert!(matches!(read(&connect).unwrap().command, Command::Connect(_)));
+            let refused = read(&format!("{program} create")).unwrap_err().to_string();
+            assert!(refused.contains(&format!("Usage: {name} create <NAME>")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn every_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
 }

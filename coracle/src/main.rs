@@ -2,16 +2,20 @@
 
 mod apiserver;
 mod args;
+mod component;
 mod health;
 mod operator;
 mod tenant;
 mod user;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match args::Args::parse().run() {
+    let args = match args::Args::read(std::env::args_os().collect()) {
+        Ok(args) => args,
+        Err(refused) => refused.exit(),
+    };
+    match args.run() {
         Ok(code) => code,
         Err(error) => {
             tracing::debug!(?error, "failed");

@@ -47,7 +47,8 @@ pub struct Args {
 
 /// How to use a tenant, as a line to copy.
 pub fn hint(tenant: &TenantCluster, namespace: &str) -> String {
-    format!("use it with: coracle connect -n {namespace} {} -- kubectl get nodes", tenant.name_any())
+    let command = print::command(&format!("connect -n {namespace} {} -- kubectl get nodes", tenant.name_any()));
+    format!("use it with: {command}")
 }
 
 impl Args {

@@ -24,7 +24,7 @@ impl Args {
         let api: Api<TenantCluster> = if self.all_namespaces { Api::all(host.client.clone()) } else { host.tenants() };
         let tenants = api.list(&ListParams::default()).await.map_err(explain)?;
         if tenants.items.is_empty() {
-            print::progress("no tenant clusters here; make one with: coracle create NAME");
+            print::progress(&format!("no tenant clusters here; make one with: {}", print::command("create NAME")));
             return Ok(ExitCode::SUCCESS);
         }
         let rows: Vec<Vec<String>> = tenants.items.iter().map(row).collect();

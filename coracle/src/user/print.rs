@@ -16,6 +16,11 @@ pub fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "error: {text}");
 }
 
+/// A command of this program as people would type it, by the name that it was called by.
+pub fn command(rest: &str) -> String {
+    format!("{} {rest}", crate::args::called_as(std::env::args_os().next().as_ref()))
+}
+
 /// Rows under a header, padded to columns as kubectl pads them.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
