@@ -81,7 +81,7 @@ fn general(mut document: serde_json::Value, list: &str) -> serde_json::Value {
 fn general_groups(mut document: serde_json::Value, list: &str) -> serde_json::Value {
     let groups = document[list].as_array().cloned().unwrap_or_default();
     let groups = groups.into_iter().map(|group| general(group, "versions"));
-    document[list] = groups.filter(|group| !group["versions"].as_array().unwrap().is_empty()).collect();
+    document[list] = groups.filter(|group| group["versions"][0].is_object()).collect();
     document
 }
 

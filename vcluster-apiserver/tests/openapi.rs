@@ -19,9 +19,8 @@ const ENUM: &str = "\n\nPossible enum values:";
 fn normalized(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let members = map.into_iter().filter(|(name, value)| {
-                !name.contains("cbor") && !(name == "enum" && value.is_array()) && name != "x-discard"
-            });
+            let members =
+                map.into_iter().filter(|(name, value)| !(name.contains("cbor") || name == "enum" && value.is_array()));
             members
                 .map(|(name, value)| match (name.as_str(), value) {
                     ("description", Value::String(text)) => {

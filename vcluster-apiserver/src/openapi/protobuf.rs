@@ -190,7 +190,7 @@ mod tests {
         for (shape, value, expected) in all {
             let mut out = Vec::new();
             field(&mut out, 1, &shape, &value);
-            let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = out.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
             let expected = expected.replace(' ', "");
             // The text of a YAML value follows in the second case.
             if value.get("x-k").is_some() {

@@ -34,9 +34,9 @@ pub fn identifier(name: &str, mut capitalize: bool) -> String {
     for (index, c) in name.chars().enumerate() {
         if c.is_alphabetic() || c == '_' || (index != 0 && c.is_numeric()) {
             if capitalize {
-                out.extend(c.to_uppercase())
+                out.extend(c.to_uppercase());
             } else {
-                out.push(c)
+                out.push(c);
             }
             capitalize = false;
         } else {
