@@ -15,6 +15,8 @@ use std::time::Duration;
 
 const API_VERSION: &str = "kubescheduler.config.k8s.io/v1";
 const KIND: &str = "KubeSchedulerConfiguration";
+/// Nothing waits longer than a year (seconds): longer times cannot be added to the present.
+pub(crate) const LONGEST: u64 = 365 * 24 * 3600;
 pub(crate) const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// What can be chosen.
@@ -204,8 +206,8 @@ impl Config {
         let config = Self {
             parallelism: usize::try_from(parallelism).unwrap_or(1),
             percentage_of_nodes_to_score: file.percentage_of_nodes_to_score.unwrap_or(0),
-            pod_initial_backoff: Duration::from_secs(initial.unsigned_abs()),
-            pod_max_backoff: Duration::from_secs(max.unsigned_abs()),
+            pod_initial_backoff: Duration::from_secs(initial.unsigned_abs().min(LONGEST)),
+            pod_max_backoff: Duration::from_secs(max.unsigned_abs().min(LONGEST)),
             profiles: read,
             extenders: file.extenders,
             hosted_volumes: false,

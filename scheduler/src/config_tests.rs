@@ -1,6 +1,7 @@
 //! Files as users write them, and what becomes of them.
 
 use super::*;
+use proptest::prelude::*;
 
 fn read(rest: &str) -> Result<Config, ConfigError> {
     Config::read(&format!("apiVersion: {API_VERSION}\nkind: {KIND}\n{rest}"))
@@ -111,4 +112,20 @@ fn what_is_refused() {
         assert!(error.contains(expected), "{rest}: {error}");
     }
     assert!(matches!(Config::read("apiVersion: v1\nkind: Pod\n"), Err(ConfigError::Kind { .. })));
+}
+
+proptest! {
+    /// Whatever stands in the file, it is read or refused.
+    #[test]
+    fn any_text_is_read_or_refused(field in "[a-zA-Z]{0,24}", value in ".{0,60}") {
+        let _read_or_refused = Config::read(&value);
+        let _read_or_refused = read(&format!("{field}: {value}\n"));
+        let _read_or_refused = read(&format!("profiles: [{{{field}: {value}}}]\n"));
+        let _read_or_refused = crate::extender::duration(&value);
+    }
+
+    #[test]
+    fn any_duration_is_read_or_refused(text in "([0-9.]{0,30}(h|m|s|ms)?){0,4}") {
+        let _read_or_refused = crate::extender::duration(&text);
+    }
 }

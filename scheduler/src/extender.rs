@@ -138,7 +138,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
             "m" => number * 60.0,
             _ => number,
         };
-        total += Duration::try_from_secs_f64(seconds).ok()?;
+        total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
         rest = tail;
     }
     Some(total)

@@ -1,7 +1,8 @@
 //! The scheduler of a tenant cluster: upstream's kube-scheduler framework with its default plugins.
 //!
 //! Informer events feed a [`cache`] of nodes and a [`queue`] of pods. One cycle takes one pod, reads an immutable
-//! [`snapshot`], asks the plugins of the [`profile`] and decides; the decision is pure. [`bind`] alone writes.
+//! [`snapshot`], asks the plugins of the [`profile`] and decides; the decision is pure. Extenders are asked between its parts. [`bind`]
+//! alone writes to the API.
 //!
 //! It refuses to poll, to let a plugin do I/O, and to keep state that a restart would lose.
 

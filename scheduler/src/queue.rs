@@ -154,6 +154,12 @@ impl Queue {
         }
     }
 
+    /// The plugin's gate has turned the pod away since it was last tried.
+    pub(crate) fn is_kept_out_by(&self, uid: &str, plugin: &str) -> bool {
+        let entry = self.entries.get(uid);
+        entry.is_some_and(|entry| matches!(entry.place, Place::Unschedulable(_)) && entry.plugins.contains(plugin))
+    }
+
     /// The pod waits for nothing any more but its back-off.
     pub(crate) fn retry(&mut self, uid: &str, gate: Gate<'_>, now: Instant) {
         if self.entries.get(uid).is_some_and(|entry| matches!(entry.place, Place::Unschedulable(_))) {

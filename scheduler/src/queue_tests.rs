@@ -108,6 +108,19 @@ fn a_gated_pod_is_not_ready_until_its_gate_opens() {
 }
 
 #[test]
+fn a_pod_that_was_turned_away_can_be_let_in_at_once() {
+    let (mut queue, now) = start();
+    add(&mut queue, "p", 0, now);
+    assert_eq!(popped(&mut queue), ["p"]);
+    queue.rejected("p", [FIT].into(), &open, now);
+    assert!(!queue.is_kept_out_by("p", "DefaultPreemption"));
+    queue.wake(|_, _| true, &|_| Some("DefaultPreemption"), now);
+    assert!(!queue.has_ready() && queue.is_kept_out_by("p", "DefaultPreemption"));
+    queue.activate_now("p", &open, now);
+    assert_eq!(popped(&mut queue), ["p"]);
+}
+
+#[test]
 fn a_removed_pod_is_in_no_line() {
     let (mut queue, now) = start();
     for name in ["ready", "failed", "hopeless", "woken"] {

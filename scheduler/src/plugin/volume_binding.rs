@@ -6,6 +6,7 @@ mod find;
 use crate::bind::Write;
 use crate::catalog::{Assumed, key};
 use crate::change::{Actions, Change, Changed};
+use crate::config::LONGEST;
 use crate::config::args::VolumeBindingArgs;
 use crate::framework::{Plugin, PreFilter, PreScore, Prepared, Reservation, Reserve, Score};
 use crate::plugin::resource_allocation::Shape;
@@ -30,7 +31,11 @@ pub(crate) struct VolumeBinding {
 
 impl VolumeBinding {
     pub(crate) fn new(args: &VolumeBindingArgs, hosted: bool) -> Self {
-        Self { timeout: Duration::from_secs(args.bind_timeout_seconds), shape: Shape::new(&args.shape), hosted }
+        Self {
+            timeout: Duration::from_secs(args.bind_timeout_seconds.min(LONGEST)),
+            shape: Shape::new(&args.shape),
+            hosted,
+        }
     }
 }
 

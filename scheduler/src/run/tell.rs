@@ -37,8 +37,12 @@ impl Scheduler {
     fn preemption_ended(&mut self, uid: &str, failed: bool) {
         self.cache.snapshot_mut().preempting.remove(uid);
         let waiting = self.queue.pod(uid).filter(|_| self.cache.placed(uid).is_none());
-        if let Some(pod) = waiting.cloned().filter(|_| failed) {
+        let Some(pod) = waiting.cloned() else { return };
+        if failed {
             self.cache.nominate(&pod, None);
+        }
+        // The victims may have gone before this was heard, and the pod have been turned away when they did.
+        if failed || self.queue.is_kept_out_by(uid, "DefaultPreemption") {
             let (profiles, cache) = (&self.profiles, &self.cache);
             self.queue.activate_now(uid, &|pod| gate(profiles, cache, pod), Instant::now());
         }
