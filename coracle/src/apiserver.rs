@@ -1,6 +1,7 @@
 //! The API server joined with its store, its keys and its rules; and `coracle apiserver`, which runs just that.
 
 pub mod credentials;
+pub mod guarding;
 pub mod pki;
 pub mod source;
 
@@ -8,23 +9,27 @@ use ::vcluster_apiserver::admission::chain::{self as admission, Deps as Admissio
 use ::vcluster_apiserver::authn::bearer::Bearer;
 use ::vcluster_apiserver::authn::bootstrap_token::BootstrapTokens;
 use ::vcluster_apiserver::authn::chain::Chain as Authentication;
+use ::vcluster_apiserver::authn::front_proxy::FrontProxy;
 use ::vcluster_apiserver::authn::issuer::{self, Issuer};
 use ::vcluster_apiserver::authn::service_account::ServiceAccountTokens;
-use ::vcluster_apiserver::authn::x509::ClientCertificates;
+use ::vcluster_apiserver::authn::x509::{ClientCertificates, Verifier};
+use ::vcluster_apiserver::authn::{Authenticator, TokenAuthenticator};
 use ::vcluster_apiserver::authz::Authorizer;
 use ::vcluster_apiserver::authz::node::NodeAuthorizer;
 use ::vcluster_apiserver::authz::rbac::Rbac;
-use ::vcluster_apiserver::authz::union::Union;
 use ::vcluster_apiserver::backend::Backend;
 use ::vcluster_apiserver::bootstrap::rbac as bootstrap;
+use ::vcluster_apiserver::flowcontrol::{self, FlowControl};
 use ::vcluster_apiserver::proxy::{Connector, Unconnected};
 use ::vcluster_apiserver::registry::addresses::{Local, Network, ServiceAddresses};
 use ::vcluster_apiserver::registry::{Registry, builtin};
 use ::vcluster_apiserver::request::UserInfo;
 use ::vcluster_apiserver::reviews::specials::{Deps as ReviewDeps, specials};
 use ::vcluster_apiserver::server::bootstrap::Endpoint;
+use ::vcluster_apiserver::server::guards::Guards;
 use ::vcluster_apiserver::server::health::Health;
 use ::vcluster_apiserver::server::{Config, DEADLINE, IssuerDocuments, Server};
+use ::vcluster_apiserver::upkeep;
 use anyhow::Context as _;
 use apimachinery::clock::{Clock, Rng, SeededRng, SystemClock};
 use pki::Keys;
@@ -45,10 +50,11 @@ pub struct Parts {
     pub addresses: Arc<dyn ServiceAddresses>,
     pub endpoint: Endpoint,
     pub cluster_domain: String,
+    pub guarding: guarding::Args,
 }
 
 /// Opens the SQLite store in a folder and loads its watch cache.
-pub async fn open(folder: &Path) -> anyhow::Result<Arc<Cache>> {
+pub async fn open(folder: &Path, guarding: &guarding::Args) -> anyhow::Result<Arc<Cache>> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join("state.db");
     let store = tokio::task::spawn_blocking({
@@ -57,20 +63,25 @@ pub async fn open(folder: &Path) -> anyhow::Result<Arc<Cache>> {
     });
     let store: Arc<dyn Storage> =
         Arc::new(store.await?.with_context(|| format!("cannot open the store {}", path.display()))?);
+    let store = guarding.encrypted(store).await?;
     Ok(Arc::new(Cache::start(store, Bounds::default()).await.context("cannot load the store")?))
 }
 
 /// Builds the server and brings up the objects that every cluster has.
 pub async fn build(parts: Parts) -> anyhow::Result<Server> {
-    let Parts { keys, cache, clock, rng, connector, addresses, endpoint, cluster_domain } = parts;
+    let Parts { keys, cache, clock, rng, connector, addresses, endpoint, cluster_domain, guarding } = parts;
     let backend = Backend { storage: cache.clone() };
     // The policy must be there before the first request is judged by it.
     bootstrap::reconcile(&backend, clock.now(), &*rng).await.context("cannot write the bootstrap policy")?;
+    flowcontrol::bootstrap::ensure(&backend, clock.now(), &*rng).await.context("cannot write the bootstrap levels")?;
+    let flow = FlowControl::load(cache.clone(), clock.clone(), rng.clone(), guarding.max_requests_inflight).await;
+    let (flow, configured) = flow.context("cannot read priority levels and flow schemas")?;
+    tokio::spawn(flow.clone().run(configured));
     let (rbac, since) = Rbac::load(backend.clone()).await.context("cannot read roles and bindings")?;
     tokio::spawn(rbac.clone().run(since));
     let node_rules = bootstrap::rules_of("system:node");
-    let authorizer: Arc<dyn Authorizer> =
-        Arc::new(Union::new(vec![Arc::new(NodeAuthorizer::new(backend.clone(), node_rules)), rbac.clone()]));
+    let node: Arc<dyn Authorizer> = Arc::new(NodeAuthorizer::new(backend.clone(), node_rules));
+    let authorizer = guarding.authorizer(node, rbac.clone())?;
 
     let issuer_name = format!("https://kubernetes.default.svc.{cluster_domain}");
     let issuer = Arc::new(Issuer::new(issuer::Config {
@@ -79,12 +90,28 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
         signing_key: keys.service_account,
         verifying_keys: Vec::new(),
     }));
-    let bearer = Arc::new(Bearer::new(vec![
+    let identities = guarding.identities(std::slice::from_ref(&issuer_name), &clock)?;
+    let mut tokens: Vec<Arc<dyn TokenAuthenticator>> = vec![
         Arc::new(ServiceAccountTokens::new(issuer.clone(), backend.clone(), clock.clone())),
         Arc::new(BootstrapTokens::new(backend.clone(), clock.clone())),
-    ]));
+    ];
+    tokens.extend(identities.tokens);
+    let bearer = Arc::new(Bearer::new(tokens));
+    let mut schemes: Vec<Arc<dyn Authenticator>> = Vec::new();
+    let (proxies, names) = guarding.front_proxy()?;
+    if !proxies.is_empty() {
+        schemes.push(Arc::new(FrontProxy::new(Verifier::new(proxies, clock.clone()), names)));
+    }
     let certificates = ClientCertificates::new(vec![keys.authority.certificate().clone()], clock.clone());
-    let authenticator = Arc::new(Authentication::new(vec![Arc::new(certificates), bearer.clone()], true));
+    schemes.push(Arc::new(certificates));
+    schemes.push(bearer.clone());
+    let authenticator = Arc::new(Authentication::new(schemes, identities.anonymous.enabled));
+    let paths = identities.anonymous.paths;
+    let guards = Guards {
+        flow: Some(flow),
+        audit: guarding.audit(&clock)?,
+        anonymous_paths: (!paths.is_empty()).then(|| paths.into()),
+    };
 
     let deps = AdmissionDeps {
         authorizer: authorizer.clone(),
@@ -100,7 +127,7 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
         clock: clock.clone(),
     });
     let document = |value: serde_json::Value| bytes::Bytes::from(value.to_string());
-    let server = Server::new(Config {
+    let config = Config {
         cache,
         registry: Arc::new(Registry::new(builtin::snapshot())),
         authenticator,
@@ -109,7 +136,7 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
         special,
         connector,
         addresses,
-        clock,
+        clock: clock.clone(),
         rng,
         health: Arc::new(Health::new()),
         issuer: IssuerDocuments {
@@ -117,8 +144,12 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
             keys: document(issuer.key_set()),
         },
         deadline: DEADLINE,
-    });
+    };
+    let server = Server::guarded_by(config, guards);
     server.bootstrap(&endpoint).await.context("cannot write the bootstrap objects")?;
+    let published = server.publish_client_authority(&keys.authority.certificate_pem()).await;
+    published.context("cannot publish the authority of client certificates")?;
+    tokio::spawn(upkeep::run(server.cache(), clock));
     Ok(server)
 }
 
@@ -151,12 +182,14 @@ pub struct Args {
     /// The domain of services
     #[arg(long, default_value = "cluster.local")]
     cluster_domain: String,
+    #[command(flatten)]
+    guarding: guarding::Args,
 }
 
 impl Args {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let cache = open(&self.data_dir).await?;
+        let cache = open(&self.data_dir, &self.guarding).await?;
         let keys = Keys::load_or_generate(&self.data_dir, &*clock)?;
         let network = Network { service_cidr: self.service_cidr, node_ports: (30000, 32767) };
         let service = network.first().context("the service range has no address")?;
@@ -165,7 +198,7 @@ impl Args {
         let address = listener.local_addr()?;
         let mut names = pki::service_names(&self.cluster_domain);
         names.extend([service.to_string(), self.advertise.to_string()]);
-        let tls = keys.tls(names, clock.clone())?;
+        let tls = keys.tls(names, &self.guarding.front_proxy()?.0, clock.clone())?;
         let server = format!("https://{}", SocketAddr::new(self.advertise, address.port()));
         keys.write_kubeconfig(&self.data_dir.join("admin.kubeconfig"), &server, &*clock)?;
         let parts = Parts {
@@ -182,6 +215,7 @@ impl Args {
                 service_cidr: self.service_cidr.to_string(),
             },
             cluster_domain: self.cluster_domain,
+            guarding: self.guarding,
         };
         let built = build(parts).await?;
         tracing::info!(%address, "serving");

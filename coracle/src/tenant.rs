@@ -59,6 +59,8 @@ pub struct Args {
     /// The name servers for everything outside the cluster domain
     #[arg(long, default_value = "/etc/resolv.conf")]
     pub resolv_conf: PathBuf,
+    #[command(flatten)]
+    pub guarding: apiserver::guarding::Args,
     #[arg(long, env = "POD_UID", default_value = "", hide = true)]
     pub pod_uid: String,
     #[arg(long, env = "POD_IP", default_value = "127.0.0.1", hide = true)]
@@ -70,11 +72,12 @@ impl Args {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::from_entropy());
         let stop = CancellationToken::new();
-        let (cache, host) = tokio::try_join!(apiserver::open(&self.data_dir), Host::find(&self))?;
+        let (cache, host) = tokio::try_join!(apiserver::open(&self.data_dir, &self.guarding), Host::find(&self))?;
         let keys = pki::Keys::load(&self.pki_dir)?;
         let ca_bundle = keys.authority.certificate_pem();
         let credentials = Arc::new(KeyHolder::new(&keys)?);
-        let tls = keys.tls(host.certificate_names(&self), clock.clone())?;
+        let proxies = self.guarding.front_proxy()?.0;
+        let tls = keys.tls(host.certificate_names(&self), &proxies, clock.clone())?;
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
 
@@ -95,6 +98,7 @@ impl Args {
                 service_cidr: host.service_range(),
             },
             cluster_domain: self.cluster_domain.clone(),
+            guarding: self.guarding.clone(),
         })
         .await?;
         host.ensure_dns_service(&client(&server, loopback())).await?;

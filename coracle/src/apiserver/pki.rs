@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use apimachinery::clock::Clock;
+use rustls::pki_types::CertificateDer;
 use std::path::Path;
 use std::sync::Arc;
 use vcluster_apiserver::pki::authority::Authority;
@@ -46,10 +47,17 @@ impl Keys {
         Self::load(folder)
     }
 
-    /// TLS that serves a certificate for `names` and asks clients for one of this authority.
-    pub fn tls(&self, names: Vec<String>, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+    /// TLS that serves a certificate for `names` and asks clients for one of this authority, or of a front proxy's.
+    pub fn tls(
+        &self,
+        names: Vec<String>,
+        proxies: &[CertificateDer<'static>],
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Arc<rustls::ServerConfig>> {
         let certificate = ServingCertificate::new(self.authority.clone(), names, clock)?;
-        Ok(Arc::new(server_config(Arc::new(certificate), &[self.authority.certificate().clone()])?))
+        let mut authorities = vec![self.authority.certificate().clone()];
+        authorities.extend_from_slice(proxies);
+        Ok(Arc::new(server_config(Arc::new(certificate), &authorities)?))
     }
 
     pub fn write_kubeconfig(&self, path: &Path, server: &str, clock: &dyn Clock) -> anyhow::Result<()> {
