@@ -35,8 +35,7 @@ pub trait World {
 pub fn work(info: &RequestInfo, query: &Query, widest: Option<usize>, world: &dyn World) -> Work {
     let bounded = |most: usize| widest.unwrap_or(most).min(most);
     match info.verb.as_str() {
-        "list" => Work::seats(list(info, query, bounded(WIDEST_LIST), world)),
-        "watch" => Work::seats(list(info, query, bounded(WIDEST_LIST), world)),
+        "list" | "watch" => Work::seats(list(info, query, bounded(WIDEST_LIST), world)),
         "create" | "update" | "patch" | "delete" => write(info, bounded(WIDEST_WRITE), world),
         _ => Work::seats(1),
     }

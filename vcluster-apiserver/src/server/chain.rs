@@ -6,7 +6,7 @@
 use super::guards::{self, Trail};
 use super::{Server, fixed};
 use crate::api::{dispatch, error};
-use crate::authn::{Outcome, Peer, impersonation};
+use crate::authn::{Outcome, Peer, bearer, front_proxy, impersonation};
 use crate::authz::{Decision, forbidden};
 use crate::request::body::{self, Body};
 use crate::request::info::{self, RequestInfo};
@@ -191,7 +191,8 @@ impl Server {
         match self.inner.authenticator.authenticate(peer, request.headers()).await {
             Outcome::Authenticated { user, .. } if self.inner.guards.allows(&user, info) => {
                 // Credentials have done their work; nothing behind this point may see or forward them.
-                request.headers_mut().remove(http::header::AUTHORIZATION);
+                bearer::strip(request.headers_mut());
+                front_proxy::strip(request.headers_mut());
                 Ok(Arc::new(user))
             }
             outcome => {
