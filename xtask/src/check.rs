@@ -10,10 +10,11 @@ use crate::image;
 use crate::launch;
 use crate::shell::{cmd, exists, run as run_command, succeeds};
 use crate::tidy;
-use crate::upstream::Set;
+use crate::upstream::{self, Set};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,9 +46,21 @@ pub fn run(options: &Test) -> Result<()> {
         run_command(&mut cargo(&lints))
     });
     tally.licences();
-    tally.tests("workspace", cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]));
+    tally.tests("workspace", &mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]));
     if !options.fast {
-        tally.on_a_host(begun);
+        let upstream = tally.step("upstream programs", || upstream::build(Set::Minimal));
+        let mut archive = None;
+        let image = tally.step("image", || {
+            archive = Some(image::build(&image::Options { quick: false })?);
+            Ok(())
+        });
+        if upstream && image {
+            let mut swap = cargo(&["test", "--locked", "--package", "swap", "--no-fail-fast"]);
+            tally.tests("swap", with_programs(swap.args(["--", "--ignored", "--test-threads=1"])));
+        }
+        if let Some(archive) = archive {
+            tally.on_a_host(begun, &archive);
+        }
     }
     for failure in &tally.failures {
         println!("FAILED {failure}");
@@ -83,7 +96,7 @@ impl Tally {
     }
 
     /// Runs `cargo test` and adds up its summaries. A run that fails without one (a crate that does not compile) is one failure.
-    fn tests(&mut self, name: &str, mut command: Command) {
+    fn tests(&mut self, name: &str, command: &mut Command) {
         println!("== tests: {name}");
         let begun = Instant::now();
         let mut failed = 0;
@@ -126,23 +139,19 @@ impl Tally {
     }
 
     /// The tests in tests/e2e, against a host with Coracle installed.
-    fn on_a_host(&mut self, begun: Instant) {
+    fn on_a_host(&mut self, begun: Instant, archive: &Path) {
         let mut cluster = None;
         self.step("host", || {
             cluster = Some(host::up(Set::Minimal)?);
             Ok(())
         });
         let Some(cluster) = cluster else { return };
-        let ready = self.step("image", || {
-            let archive = image::build(&image::Options { quick: false })?;
-            cluster.load(&archive)
-        }) && self.step("chart", || launch::install(&cluster));
+        let ready = self.step("images on the nodes", || cluster.load(archive))
+            && self.step("chart", || launch::install(&cluster));
         if ready {
             let mut test = cargo(&["test", "--locked", "--package", "e2e", "--no-fail-fast"]);
-            test.args(["--", "--ignored", "--test-threads=1"]);
-            test.env("KUBECONFIG", &cluster.kubeconfig).env("CORACLE", image::binary());
-            test.env("PATH", path_with_upstream());
-            self.tests("e2e", test);
+            test.args(["--", "--ignored", "--test-threads=1"]).env("KUBECONFIG", &cluster.kubeconfig);
+            self.tests("e2e", with_programs(&mut test));
             if begun.elapsed() < LAST_CALL {
                 self.step("conformance", conformance::listed);
             } else {
@@ -160,6 +169,11 @@ pub fn path_with_upstream() -> std::ffi::OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(workspace::upstream_bin()).chain(std::env::split_paths(&path));
     std::env::join_paths(folders).unwrap_or(path)
+}
+
+/// Tests find upstream's programs in PATH and ours in CORACLE.
+fn with_programs(command: &mut Command) -> &mut Command {
+    command.env("PATH", path_with_upstream()).env("CORACLE", image::binary())
 }
 
 fn cargo(arguments: &[&str]) -> Command {

@@ -32,9 +32,9 @@ async fn ask(server: u16, name: &str) -> Result<String> {
     let mut answer = [0; 512];
     let length = timeout(Duration::from_secs(2), socket.recv(&mut answer)).await??;
     ensure!(answer[3] & 15 == 0 && answer[7] > 0, "no answer: {:?}", &answer[..length.min(12)]);
-    // After the question comes one record: a name (a pointer), type, class, time to live, length and the address.
-    let record = &answer[question.len()..length];
-    let address = record.get(12..16).context("the answer is too short")?;
+    // The address is the end of the only record, and the record that of the message.
+    ensure!(answer[7..12] == [1, 0, 0, 0, 0], "not one record: {:?}", &answer[..12]);
+    let address = answer[..length].last_chunk::<4>().context("the answer is too short")?;
     Ok(address.iter().map(u8::to_string).collect::<Vec<_>>().join("."))
 }
 

@@ -1,7 +1,8 @@
 //! The objects that the server itself keeps: the system namespaces, Service default/kubernetes and where it leads, the
-//! two system priority classes, the service network (wire contract, section 24).
+//! two system priority classes, the service network (wire contract, section 24), and what its clients must know of it:
+//! the authority of client certificates, and since when uses of legacy tokens are noted.
 //!
-//! It creates what is missing and corrects the addresses; it never deletes. RBAC's objects come from
+//! It creates what is missing and corrects the addresses and the authority; it never deletes. RBAC's objects come from
 //! [`crate::bootstrap`].
 
 use super::Server;
@@ -30,13 +31,30 @@ pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kub
 impl Server {
     /// Brings the objects up; may run again at any time.
     pub async fn bootstrap(&self, endpoint: &Endpoint) -> Result<(), storage::Error> {
-        for (group, resource, object) in objects(endpoint) {
-            self.ensure(&GroupResource::new(group, resource), object).await?;
+        let now = self.inner.api.store.clock.now();
+        for (group, resource, object) in objects(endpoint, &timestamp(now)) {
+            let corrected: &[&str] = match resource {
+                "endpoints" => &["subsets"],
+                "endpointslices" => &["endpoints", "ports"],
+                _ => &[],
+            };
+            self.ensure(&GroupResource::new(group, resource), object, corrected).await?;
         }
-        Ok(())
+        let since = now.strftime("%Y-%m-%d").to_string();
+        let tracking = config_map("kube-apiserver-legacy-service-account-token-tracking", &json!({"since": since}));
+        self.ensure(&GroupResource::new("", "configmaps"), tracking, &[]).await
     }
 
-    async fn ensure(&self, resource: &GroupResource, object: Value) -> Result<(), storage::Error> {
+    /// Publishes the authority (PEM) of client certificates as `kube-system/extension-apiserver-authentication`, from which
+    /// components that serve by themselves learn whom to trust (`pkg/controlplane/controller/clusterauthenticationtrust`).
+    pub async fn publish_client_authority(&self, authority: &str) -> Result<(), storage::Error> {
+        let map = config_map("extension-apiserver-authentication", &json!({"client-ca-file": authority}));
+        self.ensure(&GroupResource::new("", "configmaps"), map, &["data"]).await
+    }
+
+    /// Makes an object unless it is there. Only the `corrected` fields are then brought to what they should be; the rest
+    /// belongs to whoever administers the cluster.
+    async fn ensure(&self, resource: &GroupResource, object: Value, corrected: &[&str]) -> Result<(), storage::Error> {
         let store = &self.inner.api.store;
         let Some(mut object) = Object::from_value(object) else { return Ok(()) };
         let key = Backend::key(resource, object.namespace(), object.name());
@@ -48,16 +66,13 @@ impl Server {
             }
             Some(stored) => {
                 let live = serde_json::from_slice(&stored.body).ok().and_then(Object::from_value).unwrap_or_default();
-                // Only where the endpoint leads is corrected; the rest belongs to whoever administers the cluster.
-                let wrong =
-                    ["subsets", "endpoints", "ports"].iter().any(|f| live.as_map().get(*f) != object.as_map().get(*f));
-                if !wrong || !matches!(&*key.resource, "endpoints" | "endpointslices.discovery.k8s.io") {
+                if corrected.iter().all(|field| live.as_map().get(*field) == object.as_map().get(*field)) {
                     return Ok(());
                 }
                 let wanted = std::mem::replace(&mut object, live);
-                for field in ["subsets", "endpoints", "ports"] {
-                    if let Some(value) = wanted.as_map().get(field) {
-                        object.as_map_mut().insert(field.to_owned(), value.clone());
+                for field in corrected {
+                    if let Some(value) = wanted.as_map().get(*field) {
+                        object.as_map_mut().insert((*field).to_owned(), value.clone());
                     }
                 }
                 Check::At(key.clone(), stored.revision)
@@ -71,7 +86,7 @@ impl Server {
     }
 }
 
-fn objects(endpoint: &Endpoint) -> Vec<(&'static str, &'static str, Value)> {
+fn objects(endpoint: &Endpoint, now: &str) -> Vec<(&'static str, &'static str, Value)> {
     let mut objects: Vec<_> = NAMESPACES.iter().map(|name| ("", "namespaces", namespace(name))).collect();
     objects.push(("scheduling.k8s.io", "priorityclasses", priority("system-node-critical", 2_000_001_000)));
     objects.push(("scheduling.k8s.io", "priorityclasses", priority("system-cluster-critical", 2_000_000_000)));
@@ -82,7 +97,7 @@ fn objects(endpoint: &Endpoint) -> Vec<(&'static str, &'static str, Value)> {
             "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
             "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
             "spec": {"cidrs": [endpoint.service_cidr]},
-            "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": null,
+            "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": now,
                 "message": "Kubernetes Service CIDR is ready"}]},
         }),
     ));
@@ -132,6 +147,13 @@ fn objects(endpoint: &Endpoint) -> Vec<(&'static str, &'static str, Value)> {
         }),
     ));
     objects
+}
+
+fn config_map(name: &str, data: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "kube-system"}, "data": data,
+    })
 }
 
 fn namespace(name: &str) -> Value {
