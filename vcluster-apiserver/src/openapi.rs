@@ -20,8 +20,10 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use jiff::ToSpan as _;
 use kept::{Kept, Key};
+use schema::description::Descriptions;
 use schemas::Version;
 use serde_json::{Map, json};
+use std::cell::LazyCell;
 
 pub mod document;
 mod fixed;
@@ -66,9 +68,10 @@ impl OpenApi {
     /// Where the documents of version 3 are. Whoever knows the address need not ask again until it changes.
     fn index(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Response<Body> {
         let index = self.kept.index(snapshot, || {
+            let descriptions: LazyCell<Descriptions> = LazyCell::new(Descriptions::unpack);
             let mut paths = Map::new();
             for part in Part::all(snapshot) {
-                let hash = self.kept.hash(snapshot, Some(&part));
+                let hash = self.kept.part_hash(snapshot, &part, &descriptions);
                 paths.insert(part.path(), json!({ "serverRelativeURL": address(&part.path(), &hash) }));
             }
             Bytes::from(json!({ "paths": paths }).to_string())

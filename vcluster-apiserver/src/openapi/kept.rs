@@ -6,6 +6,7 @@ use crate::discovery::hash_of;
 use crate::registry::Snapshot;
 use bytes::Bytes;
 use schema::description::Descriptions;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Key {
 #[derive(Debug, Default)]
 pub struct Kept {
     state: Arc<Mutex<State>>,
+    /// Held while something is made, so that clients that ask together share it instead of each making their own.
+    making: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -75,25 +78,38 @@ impl Kept {
         if let Some(index) = self.of(snapshot).index.clone() {
             return index;
         }
-        let index = aside(make);
-        self.of(snapshot).index = Some(index.clone());
-        index
+        aside(|| {
+            let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = self.of(snapshot).index.clone();
+            let index = made.unwrap_or_else(make);
+            self.of(snapshot).index = Some(index.clone());
+            index
+        })
     }
 
     /// The hash of a document's JSON.
     pub fn hash(&self, snapshot: &Snapshot, part: Option<&Part>) -> Arc<str> {
-        let path = part.map(Part::path).unwrap_or_default();
+        match part {
+            Some(part) => self.part_hash(snapshot, part, &LazyCell::new(Descriptions::unpack)),
+            None => self.hash_of_made(snapshot, String::new(), || {
+                // It is kept: it is what the client asked for.
+                hash_of(&self.document(snapshot, None, Encoding::Json))
+            }),
+        }
+    }
+
+    /// The hash of one of many parts, which share the descriptions and of which none is kept.
+    pub fn part_hash(&self, snapshot: &Snapshot, part: &Part, descriptions: &LazyCell<Descriptions>) -> Arc<str> {
+        self.hash_of_made(snapshot, part.path(), || {
+            aside(|| hash_of(&document::three(descriptions, snapshot, part, Encoding::Json)))
+        })
+    }
+
+    fn hash_of_made(&self, snapshot: &Snapshot, path: String, make: impl FnOnce() -> String) -> Arc<str> {
         if let Some(hash) = self.of(snapshot).hashes.get(&path) {
             return hash.clone();
         }
-        // The document of version 2 is kept: it is what the client asked for. The index hashes all parts and keeps none.
-        let json = match part {
-            None => self.document(snapshot, None, Encoding::Json),
-            Some(part) => {
-                Bytes::from(aside(|| document::three(&Descriptions::unpack(), snapshot, part, Encoding::Json)))
-            }
-        };
-        let hash: Arc<str> = hash_of(&json).into();
+        let hash: Arc<str> = make().into();
         self.of(snapshot).hashes.insert(path, hash.clone());
         hash
     }
@@ -113,7 +129,17 @@ impl Kept {
     /// The kept bytes, or those that are made now.
     pub fn get_or_make(&self, snapshot: &Snapshot, key: Key, make: impl FnOnce() -> Bytes) -> Bytes {
         let found = self.of(snapshot).documents.get(&key).cloned();
-        let bytes = found.unwrap_or_else(|| aside(make));
+        let bytes = found.unwrap_or_else(|| {
+            aside(|| {
+                let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+                let made = self.of(snapshot).documents.get(&key).cloned();
+                made.unwrap_or_else(|| {
+                    let bytes = make();
+                    self.of(snapshot).documents.insert(key.clone(), bytes.clone());
+                    bytes
+                })
+            })
+        });
         let mut state = self.of(snapshot);
         state.until = Some(Instant::now() + KEEP);
         state.documents.insert(key, bytes.clone());
