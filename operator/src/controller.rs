@@ -10,6 +10,7 @@ use crate::report::Report;
 use crate::{cleanup, status};
 use apimachinery::clock::Clock;
 use futures::StreamExt;
+use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -87,13 +88,15 @@ async fn reconcile(tenant: Arc<TenantCluster>, context: Arc<Context>) -> Result<
     }
     let mut observed = observe(&context, &tenant, &namespace).await?;
     if observed.foreign.is_empty() {
-        for desired in desired::objects(&observed, &context.settings) {
-            let applied = apply::apply(&context.client, &desired).await?;
-            // The Service's address is in the kubeconfig and the status: what the host just gave is used at once.
-            if desired.resource.kind == "Service" {
-                observed.service = applied.try_parse().ok();
-            }
-        }
+        // The pod comes last: it needs the rest to start.
+        let (pod, rest): (Vec<_>, Vec<_>) = desired::objects(&observed, &context.settings)
+            .into_iter()
+            .partition(|desired| desired.resource.kind == "StatefulSet");
+        let applied = try_join_all(rest.iter().map(|desired| apply::apply(&context.client, desired))).await?;
+        // The Service's address is in the kubeconfig and the status: what the host just gave is used at once.
+        let service = applied.iter().zip(&rest).find(|(_, desired)| desired.resource.kind == "Service");
+        observed.service = service.and_then(|(applied, _)| applied.clone().try_parse().ok());
+        try_join_all(pod.iter().map(|desired| apply::apply(&context.client, desired))).await?;
     }
     write_status(&context, &api, &observed, &name).await?;
     Ok(Action::await_change())
@@ -136,10 +139,14 @@ async fn observe(context: &Context, tenant: &TenantCluster, namespace: &str) -> 
     let client = &context.client;
     let name = tenant.name_any();
     let mut observed = Observed { tenant: tenant.clone(), ..Observed::default() };
-    observed.statefulset = get::<StatefulSet>(client, namespace, &name).await?;
-    observed.service = get::<Service>(client, namespace, &name).await?;
-    observed.pod = get::<Pod>(client, namespace, &format!("{name}-0")).await?;
-    let report = get::<ConfigMap>(client, namespace, &Report::name(&name)).await?;
+    let (pod, report) = (format!("{name}-0"), Report::name(&name));
+    let (statefulset, service, pod, report) = tokio::try_join!(
+        get::<StatefulSet>(client, namespace, &name),
+        get::<Service>(client, namespace, &name),
+        get::<Pod>(client, namespace, &pod),
+        get::<ConfigMap>(client, namespace, &report),
+    )?;
+    (observed.statefulset, observed.service, observed.pod) = (statefulset, service, pod);
     observed.report = report.and_then(|map| serde_json::from_str(map.data?.get(crate::report::KEY)?).ok());
     keys(context, &mut observed, namespace, &name).await?;
     if observed.statefulset.is_none() || observed.service.is_none() {
@@ -242,7 +249,8 @@ async fn write_status(
         // A condition that is not true yet, whether known or not, is no transition worth an event.
         before.is_some_and(|b| b.status == "True") != (condition.status == "True")
     });
-    for condition in turned {
+    let tenant = observed.tenant.object_ref(&());
+    let events = turned.map(|condition| {
         let event = Event {
             type_: if condition.status == "False" { EventType::Warning } else { EventType::Normal },
             reason: format!("{}{}", condition.type_, if condition.status == "True" { "" } else { "Lost" }),
@@ -250,9 +258,13 @@ async fn write_status(
             action: "Reconcile".into(),
             secondary: None,
         };
-        if let Err(error) = context.recorder.publish(&event, &observed.tenant.object_ref(&())).await {
-            tracing::debug!(%error, name, "an event was not recorded");
+        let tenant = &tenant;
+        async move {
+            if let Err(error) = context.recorder.publish(&event, tenant).await {
+                tracing::debug!(%error, name, "an event was not recorded");
+            }
         }
-    }
+    });
+    join_all(events).await;
     Ok(())
 }

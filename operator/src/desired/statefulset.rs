@@ -37,7 +37,8 @@ pub fn object(observed: &Observed, settings: &Settings) -> Desired {
             }
             let metadata = json!({"name": "data", "labels": labels(name)});
             stateful["volumeClaimTemplates"] = json!([{"metadata": metadata, "spec": claim}]);
-            stateful["persistentVolumeClaimRetentionPolicy"] = json!({"whenDeleted": "Delete", "whenScaled": "Retain"});
+            // Without a retention policy: the host would write an owner into the claim while its scheduler binds it, and
+            // the scheduler that lost the race tries again a second later. The finalizer takes the claim away.
         }
         PersistenceType::Ephemeral => {
             if let Some(volumes) = stateful["template"]["spec"]["volumes"].as_array_mut() {
@@ -100,6 +101,8 @@ fn container(observed: &Observed, settings: &Settings) -> Value {
             field("POD_UID", "metadata.uid"),
             field("POD_IP", "status.podIP"),
             field("NODE_NAME", "spec.nodeName"),
+            // Each arena of the C library keeps what its threads freed.
+            {"name": "MALLOC_ARENA_MAX", "value": "1"},
         ],
         "ports": [
             {"name": "https", "containerPort": API_PORT, "protocol": "TCP"},
