@@ -204,3 +204,28 @@ fn answer(document: &Bytes, hash: &str, headers: &HeaderMap, zipped: impl FnOnce
     insert(&mut response, ETAG, &tag);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_acceptable_clause_wins() {
+        let old = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        for (accept, expected) in [
+            ("", Some(Encoding::Json)),
+            ("*/*", Some(Encoding::Json)),
+            (old, Some(Encoding::Protobuf)),
+            (&format!("application/json;q=0.5, {old};q=0.9"), Some(Encoding::Protobuf)),
+            (&format!("{old}, application/json"), Some(Encoding::Protobuf)),
+            ("application/yaml, application/json;q=0.1", Some(Encoding::Json)),
+            ("application/com.github.proto-openapi.spec.v3.v1.0+protobuf", None),
+            ("application/yaml", None),
+            (";q=,,", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+            assert_eq!(accepted(&headers, Version::Two), expected, "{accept}");
+        }
+    }
+}
