@@ -22,10 +22,15 @@ pub(super) async fn relay(engine: Arc<Engine>) {
     let mut subscription = engine.stores.host_events.subscribe();
     while let Some(change) = subscription.next().await {
         let Some(host) = &change.new else { continue };
-        if last_seen(host) >= oldest {
+        if last_seen(host) >= oldest && !is_said_already(host) {
             engine.tell(host, change.old.is_some()).await;
         }
     }
+}
+
+/// Whether the tenant's own components say the same: its scheduler has placed the pod before the host's did.
+fn is_said_already(event: &Event) -> bool {
+    event.involved_object.kind.as_deref() == Some("Pod") && event.reason.as_deref() == Some("Scheduled")
 }
 
 /// When an Event last happened (seconds since 1970).
@@ -39,6 +44,10 @@ fn last_seen(event: &Event) -> i64 {
 
 impl Engine {
     async fn tell(&self, host: &Event, is_known: bool) {
+        // The tenant's own scheduler has said this of its pod.
+        if host.reason.as_deref() == Some("Scheduled") {
+            return;
+        }
         let Some((origin, scrubber)) = self.subject(host) else { return };
         let virt = json!(event::to_virtual(host, &origin, &scrubber));
         let name = virt["metadata"]["name"].as_str().unwrap_or_default();

@@ -339,6 +339,26 @@ async fn a_request_without_an_answer_does_not_hold_its_key_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_hosts_events_are_told_unless_the_tenant_has_said_so_itself() {
+    let world = World::new();
+    let life = world.live().await;
+    world.running("web", json!({})).await;
+    for reason in ["Scheduled", "Pulled"] {
+        let metadata = json!({"name": format!("{}.{reason}", copy_of("web")), "namespace": "hosted"});
+        let involved = json!({"kind": "Pod", "namespace": "hosted", "name": copy_of("web")});
+        let time = "2026-01-01T00:00:00Z";
+        world.host.put(
+            "events",
+            json!({"metadata": metadata, "involvedObject": involved, "reason": reason, "lastTimestamp": time}),
+        );
+    }
+    until("an event is told", || !world.virt.names("events").is_empty()).await;
+    a_while().await;
+    assert_eq!(world.virt.names("events"), ["events/web.Pulled"]);
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn trust_bundles_follow_the_tenants_and_go_with_their_pod() {
     let world = World::new();
     let bundle = |text: &str| {
