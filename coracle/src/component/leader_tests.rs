@@ -83,7 +83,8 @@ impl Server {
         let answer = if code == 200 {
             answer
         } else {
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "", "reason": "", "code": code})
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "",
+                "reason": if code == 404 { "NotFound" } else { "ServiceUnavailable" }, "code": code})
         };
         let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
         *response.status_mut() = StatusCode::from_u16(code).unwrap();

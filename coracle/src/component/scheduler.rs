@@ -26,6 +26,7 @@ impl Args {
             cancel: deps.stop.clone(),
             health: Arc::default(),
         };
-        self.turns.run(LEASE, &deps, ::scheduler::run(::scheduler::Config::default(), scheduler)).await
+        let work = Box::pin(::scheduler::run(::scheduler::Config::default(), scheduler));
+        self.turns.run(LEASE, &deps, work).await
     }
 }

@@ -31,8 +31,8 @@ async fn ask(server: u16, name: &str) -> Result<String> {
     socket.send(&question).await?;
     let mut answer = [0; 512];
     let length = timeout(Duration::from_secs(2), socket.recv(&mut answer)).await??;
-    ensure!(answer[3] & 15 == 0 && answer[7] > 0, "no answer: {:?}", &answer[..length.min(12)]);
-    // The address is the end of the only record, and the record that of the message.
+    // The address is the end of the only record, and the record that of the message. Questions do not ask for more.
+    ensure!(answer[3].trailing_zeros() >= 4, "refused: {:?}", &answer[..12]);
     ensure!(answer[7..12] == [1, 0, 0, 0, 0], "not one record: {:?}", &answer[..12]);
     let address = answer[..length].last_chunk::<4>().context("the answer is too short")?;
     Ok(address.iter().map(u8::to_string).collect::<Vec<_>>().join("."))

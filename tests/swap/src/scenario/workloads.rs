@@ -136,7 +136,7 @@ pub(crate) async fn a_job_completes_and_releases_its_pods(place: Place) -> Resul
         let pods = place.pods("sum").await?;
         ensure!(pods.len() == 4, "{} pods", pods.len());
         let held = pods.iter().find(|pod| !pod["metadata"]["finalizers"].is_null());
-        ensure!(held.is_none(), "{:?}", held);
+        ensure!(held.is_none(), "{held:?}");
         Ok(())
     })
     .await?;
