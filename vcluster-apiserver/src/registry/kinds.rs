@@ -28,9 +28,9 @@ mod storage_kinds;
 mod tolerations;
 mod volume_rules;
 mod workload;
+mod workload_rules;
 
 use super::strategy::{Plain, Strategy};
-use ruled::Ruled;
 use std::sync::Arc;
 
 /// Kinds whose `metadata.generation` counts changes of the desired state and that have nothing else of their own.
@@ -63,7 +63,7 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("", "Secret") => Arc::new(core::SECRET),
         ("", "Endpoints") => Arc::new(core::Endpoints),
         ("", "Event") => Arc::new(core::Event),
-        ("", "LimitRange") => Arc::new(Ruled { created_by_put: true, ..Ruled::PLAIN }),
+        ("", "LimitRange") => Arc::new(small::LIMIT_RANGE),
         ("", "PodTemplate") => Arc::new(small::POD_TEMPLATE),
         ("coordination.k8s.io", "Lease") => Arc::new(scheduling::LEASE),
         ("scheduling.k8s.io", "PriorityClass") => Arc::new(scheduling::PRIORITY_CLASS),

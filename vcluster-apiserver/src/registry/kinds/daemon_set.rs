@@ -41,6 +41,10 @@ impl Strategy for DaemonSet {
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
         DAEMON_SET.validate_update(new, old)
     }
+
+    fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
+        DAEMON_SET.validate_status_update(new, old)
+    }
 }
 
 fn set(object: &mut Object, generation: i64) {

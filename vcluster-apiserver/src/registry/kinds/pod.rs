@@ -15,6 +15,12 @@ impl Strategy for Pod {
             pod_spec::default(spec);
             pod_spec::default_pod(spec);
         }
+        let address = object.at(&["status", "podIP"]).cloned().filter(|address| *address != "");
+        if let Some(address) = address
+            && object.at(&["status", "podIPs"]).and_then(Value::as_array).is_none_or(Vec::is_empty)
+        {
+            object.set_at(&["status", "podIPs"], json!([{ "ip": address }]));
+        }
     }
 
     fn has_generation(&self) -> bool {

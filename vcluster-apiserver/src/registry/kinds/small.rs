@@ -134,6 +134,40 @@ pub const POD_TEMPLATE: Ruled = Ruled {
     ..Ruled::PLAIN
 };
 
+pub const LIMIT_RANGE: Ruled = Ruled {
+    defaults: |range| {
+        let Some(spec) = made(range, "spec") else { return };
+        for limit in items(spec, "limits").filter(|limit| text_of(limit, "type") == "Container") {
+            // A limit stands in for the default that is not there, and that for the request.
+            for (from, to) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
+                let values = limit.get(from).and_then(Value::as_object).cloned().unwrap_or_default();
+                let Some(into) = made(limit, to) else { continue };
+                for (name, value) in values {
+                    into.entry(name).or_insert(value);
+                }
+            }
+        }
+    },
+    rules: &[
+        ("spec.limits[].type", Check::By(limit_type)),
+        ("spec.limits[].max", Check::By(amounts)),
+        ("spec.limits[].min", Check::By(amounts)),
+    ],
+    created_by_put: true,
+    ..Ruled::PLAIN
+};
+
+fn limit_type(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let name = value.as_str().unwrap_or_default();
+    wrong(path, name, is_qualified_name(name), errors);
+}
+
+fn amounts(value: &Value, path: &Path, errors: &mut ErrorList) {
+    for name in value.as_object().into_iter().flat_map(Map::keys) {
+        wrong(&path.key(name), name, is_qualified_name(name), errors);
+    }
+}
+
 pub const REVISION: Ruled = Ruled {
     rules: &[("revision", Check::NotNegative), ("data", Check::Present("data is mandatory"))],
     fixed: &["data"],

@@ -2,7 +2,7 @@
 //! (k8s.io/kubernetes `pkg/apis/{apps,batch,core}/v1/defaults.go`, `pkg/registry/{apps,batch,core}`).
 
 use super::fill::{absent, empty, made, object};
-use super::{job_rules, pod_spec, pod_validation, rules};
+use super::{job_rules, pod_spec, pod_validation, rules, workload_rules};
 use crate::registry::strategy::Strategy;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -90,7 +90,8 @@ impl Strategy for Workload {
         }
         let template_path = self.template.iter().fold(path.clone(), |path, field| path.child(field));
         if self.selector == Selector::Fixed || self.selector == Selector::Map {
-            errors.extend(matching(spec, self.template(object), &path, self.selector));
+            errors.extend(matching(spec, self.template(object), &path, self.selector, kind_of(object)));
+            workload_rules::spec(kind_of(object), spec, &path, &mut errors);
         }
         if let Some(template) = self.template(object) {
             let template_spec = template_path.child("spec");
@@ -140,24 +141,47 @@ impl Strategy for Workload {
         errors
     }
 
+    fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
+        let mut errors = ErrorList::new();
+        workload_rules::status(kind_of(new), new.as_map().get("status").unwrap_or(&Value::Null), &mut errors);
+        errors
+    }
+
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
         self.fields
     }
 }
 
+fn kind_of(object: &Object) -> &str {
+    object.as_map().get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
 /// The selector is there, says something, and selects the template.
-fn matching(spec: &Value, template: Option<&Value>, path: &Path, kind: Selector) -> ErrorList {
+fn matching(spec: &Value, template: Option<&Value>, path: &Path, kind: Selector, name: &str) -> ErrorList {
     let at = path.child("selector");
     let selector = &spec["selector"];
     let labels = template.map_or(&Value::Null, |t| &t["metadata"]["labels"]);
     let wanted = if kind == Selector::Map { selector.as_object() } else { selector["matchLabels"].as_object() };
     let expressions = selector["matchExpressions"].as_array().is_some_and(|e| !e.is_empty());
     let empty = wanted.is_none_or(Map::is_empty) && !expressions;
-    if selector.is_null() || (kind == Selector::Map && empty) {
+    if kind == Selector::Map && empty {
         return vec![FieldError::required(&at, "")];
     }
+    if selector.is_null() {
+        // No selector selects nothing, not even the template; of daemon sets upstream says only that.
+        let labels_at = path.child("template").child("metadata").child("labels");
+        let unmatched = FieldError::invalid(&labels_at, labels.clone(), "`selector` does not match template `labels`");
+        let required = (name != "DaemonSet").then(|| FieldError::required(&at, ""));
+        return required.into_iter().chain([unmatched]).collect();
+    }
     if empty {
-        return vec![FieldError::invalid(&at, selector.clone(), "empty selector is invalid for deployment")];
+        let whose = match name {
+            "StatefulSet" => "statefulset",
+            "DaemonSet" => "daemonset",
+            _ => "deployment",
+        };
+        let why = format!("empty selector is invalid for {whose}");
+        return vec![FieldError::invalid(&at, selector.clone(), why)];
     }
     if template.is_none() {
         return vec![FieldError::required(&path.child("template"), "")];
