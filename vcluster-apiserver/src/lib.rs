@@ -25,6 +25,7 @@ pub mod request;
 pub mod reviews;
 pub mod server;
 pub mod testing;
+pub mod upkeep;
 
 #[cfg(test)]
 mod fixture;

@@ -1,7 +1,9 @@
 //! Connections that leave the API: to a pod's containers through the node side ([`Connector`]), and plain HTTP to pods,
 //! services and nodes ([`http`]).
 
+pub mod dial;
 pub mod http;
+pub mod location;
 pub mod tunnel;
 
 use crate::request::RequestCx;

@@ -47,11 +47,11 @@ const PLAIN: &[(&str, &str, &[&str])] = &[
     ("resource.k8s.io", "resourceslices", &["spec.nodeName", "spec.driver"]),
 ];
 
-/// (group, plural, label, path) where the two differ.
+/// (group, plural, label, path) where the two differ. Of two paths with a bar between, the second stands in for an empty first.
 const MAPPED: &[(&str, &str, &str, &str)] = &[
     ("", "pods", "spec.host", "spec.nodeName"),
     ("", "pods", "status.podIPs", "status.podIP"),
-    ("", "events", "source", "source.component"),
+    ("", "events", "source", "source.component|reportingComponent"),
     ("batch", "jobs", "status.successful", "status.succeeded"),
     ("events.k8s.io", "events", "regarding.kind", "involvedObject.kind"),
     ("events.k8s.io", "events", "regarding.namespace", "involvedObject.namespace"),

@@ -42,6 +42,10 @@ impl Head {
 
 /// A value as field selectors compare it.
 fn text_at(tree: &Value, path: &str) -> String {
+    if let Some((path, other)) = path.split_once('|') {
+        let text = text_at(tree, path);
+        return if text.is_empty() { text_at(tree, other) } else { text };
+    }
     let value = path.split('.').try_fold(tree, |value, field| value.get(field));
     match value {
         None | Some(Value::Null) => fields::zero(path).to_owned(),
@@ -61,5 +65,11 @@ mod tests {
         let head = Head::parse(body, &paths);
         assert_eq!((head.label("a"), head.label("c")), (Some("b"), None));
         assert_eq!((0..4).map(|i| head.field(i)).collect::<Vec<_>>(), ["n", "true", "", "0"]);
+        for (body, source) in [
+            (&br#"{"source":{"component":"a"},"reportingComponent":"b"}"#[..], "a"),
+            (&br#"{"source":{},"reportingComponent":"b"}"#[..], "b"),
+        ] {
+            assert_eq!(Head::parse(body, &["source.component|reportingComponent".into()]).field(0), source);
+        }
     }
 }
