@@ -1,12 +1,12 @@
 //! `cargo xtask conformance`: upstream's e2e.test against a tenant, compared with the checked-in list of specs that pass.
 //!
 //! The lists (`tests/conformance/passing.txt` for tenants that share the host's nodes, `passing-MODE.txt` for the other modes) may only grow: a spec on the list that fails
-//! makes the run fail, and `--update` adds what passes but removes nothing. Specs that must run alone (`[Serial]`) are left out.
+//! twice makes the run fail, and `--update` adds what passes but removes nothing. Specs that must run alone (`[Serial]`) are left out.
 
 use crate::check::path_with_upstream;
 use crate::host::{self, Cluster};
 use crate::launch::{self, Tenant};
-use crate::shell::{cmd, read};
+use crate::shell::{cmd, quiet, read};
 use crate::upstream::{self, Set};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -26,7 +26,7 @@ enum Mode {
     Shared,
 }
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Options {
     #[arg(long, value_enum, default_value_t = Mode::Shared)]
     mode: Mode,
@@ -80,15 +80,34 @@ pub fn run(options: &Options) -> Result<()> {
         fs::write(&list, write_list(&all))?;
         println!("{}: {} specs, {} of them new", list.display(), all.len(), all.len() - listed.len());
     }
-    let broken: Vec<&String> = listed.iter().filter(|name| outcomes.get(*name).is_some_and(Option::is_some)).collect();
-    if !broken.is_empty() {
-        let names: Vec<String> = broken.iter().map(|name| format!("  {name}")).collect();
-        bail!("{} specs of {} do not pass any more:\n{}", broken.len(), list.display(), names.join("\n"));
-    }
     if passed.is_empty() {
         bail!("no spec passed");
     }
+    let broken: BTreeSet<String> = listed.into_iter().filter(|name| failed(&outcomes, name)).collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    // Specs race their own deadlines against everything else on the machine: what failed in company runs once more.
+    println!("{} specs of {} failed and run once more:\n{}", broken.len(), list.display(), lines(&broken));
+    let again = output.join("again");
+    fs::create_dir_all(&again)?;
+    execute(&Options { procs: 2, skip: None, ..options.clone() }, &exactly(&broken), &kubeconfig, &again)?;
+    let outcomes = self::outcomes(&fs::read_to_string(again.join("report.json"))?)?;
+    report(&outcomes, &again)?;
+    let broken: BTreeSet<String> = broken.into_iter().filter(|name| failed(&outcomes, name)).collect();
+    if !broken.is_empty() {
+        bail!("{} specs of {} do not pass any more:\n{}", broken.len(), list.display(), lines(&broken));
+    }
     Ok(())
+}
+
+/// Whether a spec ran and did not pass.
+fn failed(outcomes: &Outcomes, name: &str) -> bool {
+    outcomes.get(name).is_some_and(Option::is_some)
+}
+
+fn lines(names: &BTreeSet<String>) -> String {
+    names.iter().map(|name| format!("  {name}")).collect::<Vec<_>>().join("\n")
 }
 
 /// The specs on the list of shared tenants, as a part of `cargo xtask test`; nothing where the list is still empty.
@@ -206,23 +225,20 @@ fn tenant_kubeconfig(output: &Path) -> Result<PathBuf> {
     launch::ensure_installed(&cluster)?;
     let tenant = launch::apply_tenant(&cluster)?;
     let file = output.join("kubeconfig");
-    fs::write(&file, kubeconfig(&cluster, &tenant)?)?;
+    write_kubeconfig(&cluster, &tenant, &file)?;
     Ok(file)
 }
 
-fn kubeconfig(cluster: &Cluster, Tenant { namespace, name }: &Tenant) -> Result<String> {
-    let field = |resource: &str, path: &str| {
-        read(&mut cluster.kubectl(["-n", namespace, "get", resource, "-o", &format!("jsonpath={{{path}}}")]))
-    };
-    let address = field(&format!("service/{name}"), ".spec.clusterIP")?;
-    let go_template = "go-template={{.data.value | base64decode}}";
+fn write_kubeconfig(cluster: &Cluster, Tenant { namespace, name }: &Tenant, file: &Path) -> Result<()> {
+    let field =
+        |resource: &str, output: &str| read(&mut cluster.kubectl(["-n", namespace, "get", resource, "-o", output]));
+    let address = field(&format!("service/{name}"), "jsonpath={.spec.clusterIP}")?;
     let secret = format!("secret/{name}-kubeconfig");
-    let text = read(&mut cluster.kubectl(["-n", namespace, "get", &secret, "-o", go_template]))?;
-    let lines = text.lines().map(|line| match line.split_once("server:") {
-        Some((before, _)) => format!("{before}server: https://{address}:443\n"),
-        None => format!("{line}\n"),
-    });
-    Ok(lines.collect())
+    fs::write(file, field(&secret, "go-template={{.data.value | base64decode}}")?)?;
+    let path = file.display().to_string();
+    let config = |arguments: &[&str]| cluster.kubectl([&["--kubeconfig", &path, "config"], arguments].concat());
+    let entry = read(&mut config(&["view", "-o", "jsonpath={.clusters[0].name}"]))?;
+    quiet(&mut config(&["set-cluster", &entry, &format!("--server=https://{address}:443")]))
 }
 
 #[cfg(test)]
