@@ -105,7 +105,7 @@ impl Server {
 #[tokio::test(start_paused = true)]
 async fn the_second_leads_when_the_first_has_finished() {
     let (server, stop) = (Server::default(), CancellationToken::new());
-    let first = server.candidate("first").lead(&stop, sleep(Duration::from_secs(60)));
+    let first = server.candidate("first").lead(&stop, sleep(Duration::from_secs(50)));
     let led = Mutex::new(Vec::new());
     let second = async {
         sleep(Duration::from_secs(1)).await;
