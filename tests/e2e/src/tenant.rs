@@ -23,20 +23,29 @@ pub fn coracle() -> Result<PathBuf> {
     std::env::var_os("CORACLE").map(PathBuf::from).context("CORACLE names the program: run `cargo xtask test`")
 }
 
+/// Makes a tenant and waits until it is Ready.
+fn make(host: &Cluster, namespace: &str, name: &str) -> Result<()> {
+    if let Ok(image) = std::env::var("CORACLE_IMAGE") {
+        let kind = r#""apiVersion": "coracle.dev/v1alpha1", "kind": "TenantCluster""#;
+        let object = format!(r#"{{{kind}, "metadata": {{"name": "{name}"}}, "spec": {{"image": "{image}"}}}}"#);
+        host.feed(&format!("create -n {namespace} -f -"), &object)?;
+        host.kubectl(&format!("wait -n {namespace} tc/{name} --for=condition=Ready --timeout=180s"))?;
+    } else {
+        let program = coracle()?.display().to_string();
+        host.run(&program, &["create", name, "-n", namespace, "--timeout", "180"])?;
+    }
+    Ok(())
+}
+
 impl Tenant {
     /// Makes a tenant in a new host namespace and waits until it is Ready.
     pub fn create(name: &str) -> Result<Tenant> {
         let host = Cluster::host()?;
         let namespace = format!("e2e-{name}-{}", std::process::id());
         host.kubectl(&format!("create namespace {namespace}"))?;
-        if let Ok(image) = std::env::var("CORACLE_IMAGE") {
-            let kind = r#""apiVersion": "coracle.dev/v1alpha1", "kind": "TenantCluster""#;
-            let object = format!(r#"{{{kind}, "metadata": {{"name": "{name}"}}, "spec": {{"image": "{image}"}}}}"#);
-            host.feed(&format!("create -n {namespace} -f -"), &object)?;
-            host.kubectl(&format!("wait -n {namespace} tc/{name} --for=condition=Ready --timeout=180s"))?;
-        } else {
-            let program = coracle()?.display().to_string();
-            host.run(&program, &["create", name, "-n", &namespace, "--timeout", "180"])?;
+        if let Err(error) = make(&host, &namespace, name) {
+            host.kubectl(&format!("delete namespace {namespace} --wait=false")).ok();
+            return Err(error);
         }
         Tenant::connect(host, namespace, name)
     }
