@@ -48,8 +48,7 @@ impl Context {
 pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
     let client = context.client.clone();
     let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
-    let of_tenants =
-        watcher::Config::default().labels("app.kubernetes.io/component=control-plane,app.kubernetes.io/name=coracle");
+    let of_tenants = watcher::Config::default().labels(desired::CONTROL_PLANE_LABEL);
     let reports = watcher::Config::default().labels("coracle.dev/report=true");
     Controller::new(Api::<TenantCluster>::all(client.clone()), watcher::Config::default())
         .owns(Api::<StatefulSet>::all(client.clone()), ours.clone())
@@ -86,7 +85,7 @@ async fn reconcile(tenant: Arc<TenantCluster>, context: Arc<Context>) -> Result<
     if !tenant.finalizers().iter().any(|f| f == FINALIZER) {
         set_finalizers(&api, &tenant, tenant.finalizers().iter().map(String::as_str).chain([FINALIZER])).await?;
     }
-    let mut observed = observe(&context, &tenant, &namespace).await?;
+    let mut observed = Box::pin(observe(&context, &tenant, &namespace)).await?;
     if observed.foreign.is_empty() {
         // The pod comes last: it needs the rest to start.
         let (pod, rest): (Vec<_>, Vec<_>) = desired::objects(&observed, &context.settings)

@@ -93,9 +93,12 @@ pub fn labels(tenant: &str) -> Value {
     })
 }
 
-/// The labels that select a tenant's control plane pod and nothing else.
+/// On the control plane pod alone: the syncer takes labels of this prefix away from what tenants make.
+pub const CONTROL_PLANE_LABEL: &str = "coracle.dev/control-plane";
+
+/// The labels that select a tenant's control plane pod and nothing else, whatever labels its tenants give their pods.
 pub fn control_plane_selector(tenant: &str) -> Value {
-    json!({"app.kubernetes.io/name": "coracle", "app.kubernetes.io/component": "control-plane", TENANT_LABEL: tenant})
+    json!({CONTROL_PLANE_LABEL: tenant})
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What keeps tenants apart on the host's network, and a drain of the host polite.
 
 use super::service::{API_PORT, DNS_PORT};
-use super::{Desired, build, control_plane_selector};
+use super::{CONTROL_PLANE_LABEL, Desired, build, control_plane_selector};
 use crate::api::TENANT_LABEL;
 use crate::observed::Observed;
 use serde_json::json;
@@ -42,7 +42,7 @@ fn workloads(tenant: &str) -> serde_json::Value {
     json!({
         "podSelector": {
             "matchLabels": {TENANT_LABEL: tenant},
-            "matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["control-plane"]}],
+            "matchExpressions": [{"key": CONTROL_PLANE_LABEL, "operator": "DoesNotExist"}],
         },
         "policyTypes": ["Ingress"],
         "ingress": [{"from": [{"podSelector": {"matchLabels": {TENANT_LABEL: tenant}}}]}],

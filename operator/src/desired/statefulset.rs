@@ -2,7 +2,7 @@
 
 use super::secrets::pki_name;
 use super::service::{API_PORT, DNS_PORT};
-use super::{Desired, Settings, build, control_plane_selector, labels};
+use super::{CONTROL_PLANE_LABEL, Desired, Settings, build, control_plane_selector, labels};
 use crate::api::PersistenceType;
 use crate::observed::Observed;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ pub fn object(observed: &Observed, settings: &Settings) -> Desired {
     let spec = &observed.tenant.spec;
     let mut pod_labels = labels(name);
     pod_labels["app.kubernetes.io/component"] = "control-plane".into();
+    pod_labels[CONTROL_PLANE_LABEL] = name.into();
     let mut stateful = json!({
         "replicas": 1,
         "serviceName": name,

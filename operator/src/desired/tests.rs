@@ -56,6 +56,17 @@ fn the_control_plane_pod_is_restricted() {
 }
 
 #[test]
+fn only_the_control_plane_is_selected_as_such() {
+    let all = objects(&observed("{}"), &settings());
+    let own = serde_json::json!({CONTROL_PLANE_LABEL: "demo"});
+    assert_eq!(find(&all, "Service", "demo")["spec"]["selector"], own);
+    let stateful = &find(&all, "StatefulSet", "demo")["spec"];
+    assert_eq!(stateful["selector"]["matchLabels"], own);
+    assert_eq!(stateful["template"]["metadata"]["labels"][CONTROL_PLANE_LABEL], "demo");
+    assert!(CONTROL_PLANE_LABEL.starts_with("coracle.dev/"), "a prefix that tenants cannot use");
+}
+
+#[test]
 fn the_spec_reaches_the_objects() {
     let spec = r#"{"expose": {"type": "NodePort", "nodePort": 31000, "extraNames": ["api.example.org"]},
         "store": {"persistence": {"type": "ephemeral"}}, "nodes": {"selector": {"pool": "a"}}, "networkPolicy": false}"#;
