@@ -10,6 +10,7 @@ use crate::request::query::Query;
 use crate::request::{RequestCx, RequestInfo};
 use apimachinery::Status;
 use http::{Request, Response};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Serves a resource request, of which authorization is already known.
@@ -111,10 +112,10 @@ fn deprecation(resource: &Resource) -> Option<String> {
     let since = row.deprecated()?;
     let mut text = format!("{} {} is deprecated in v{since}+", resource.kind.api_version(), resource.kind.kind);
     if let Some(removed) = row.removed() {
-        text.push_str(&format!(", unavailable in v{removed}+"));
+        let _ = write!(text, ", unavailable in v{removed}+");
     }
     if let Some((version, kind)) = row.replacement().and_then(|replacement| replacement.rsplit_once('/')) {
-        text.push_str(&format!("; use {version} {kind}"));
+        let _ = write!(text, "; use {version} {kind}");
     }
     Some(text)
 }

@@ -104,7 +104,8 @@ impl Report {
     pub fn ranking(&self, most: usize) -> String {
         let mut groups: Vec<_> = self.groups.iter().collect();
         groups.sort_by(|a, b| b.1.count.cmp(&a.1.count).then_with(|| a.0.cmp(b.0)));
-        groups.iter().take(most).map(|(cause, group)| format!("{:5}  {cause}\n", group.count)).collect()
+        let lines = groups.iter().take(most).map(|(cause, group)| format!("{:5}  {cause}", group.count));
+        lines.collect::<Vec<_>>().join("\n") + "\n"
     }
 
     /// Two lines: the counts, and whether that is good enough.

@@ -78,7 +78,7 @@ impl Memory {
                             .into();
                         }
                         ("continue", Value::String(text)) if !text.is_empty() && key == "metadata" => {
-                            *inner = "token".into()
+                            *inner = "token".into();
                         }
                         ("nodePort" | "healthCheckNodePort", Value::Number(n)) if n.as_i64() >= Some(30000) => {
                             *inner = "node port".into();
@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn values_are_named_by_their_first_appearance() {
-        let mut memory = Memory::default();
-        memory.live = json!({"metadata": {"resourceVersion": "16"}});
+        let live = json!({"metadata": {"resourceVersion": "16"}});
+        let mut memory = Memory { live, ..Memory::default() };
         let mut first = json!({"metadata": {"uid": "8f0f8dd2-5d41-4c5c-a4a6-0f6a4e1f1f6b", "resourceVersion": "17",
             "creationTimestamp": "2031-01-02T03:04:05Z"}, "spec": {"renewTime": "2024-01-01T00:00:00.000000Z"}});
         memory.mask(&mut first);
