@@ -56,7 +56,9 @@ pub fn decode(token: &str, prefix: &str) -> Result<Continue, ContinueError> {
     let json = URL_SAFE_NO_PAD.decode(&text).map_err(|error| {
         use base64::DecodeError::{InvalidByte, InvalidLastSymbol, InvalidLength, InvalidPadding};
         let position = match error {
-            InvalidByte(at, _) | InvalidLastSymbol(at, _) | InvalidLength(at) => at,
+            InvalidByte(at, _) | InvalidLastSymbol(at, _) => at,
+            // Go names the beginning of the group of four that is cut off.
+            InvalidLength(length) => length / 4 * 4,
             InvalidPadding => text.len(),
         };
         ContinueError::Invalid(format!("illegal base64 data at input byte {position}"))

@@ -38,7 +38,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push(format!("name part {EMPTY_ERROR}"));
     } else if name.len() > 63 {
-        errors.push(format!("name part {}", max_len_error(63)));
+        errors.push("name part must be no more than 63 bytes".into());
     }
     if !key_matches(name) {
         errors.push(format!("name part {}", regex_error(KEY_MESSAGE, KEY_PATTERN, KEY_EXAMPLES)));
@@ -49,7 +49,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
 pub fn is_label_value(value: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if value.len() > 63 {
-        errors.push(max_len_error(63));
+        errors.push("must be no more than 63 bytes".into());
     }
     if !value.is_empty() && !key_matches(value) {
         errors.push(regex_error(

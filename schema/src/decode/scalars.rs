@@ -189,6 +189,10 @@ fn bytes(text: &str) -> Result<Value, Problem> {
     let stripped: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     let decoded = BASE64.decode(&stripped).map_err(|error| {
         let offset = match error {
+            // After padding Go names the first byte that is too much.
+            base64::DecodeError::InvalidByte(offset, b'=') if offset % 4 >= 2 => {
+                offset + stripped[offset..].iter().take_while(|byte| **byte == b'=').count()
+            }
             base64::DecodeError::InvalidByte(offset, _) | base64::DecodeError::InvalidLastSymbol(offset, _) => offset,
             base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => stripped.len() / 4 * 4,
         };

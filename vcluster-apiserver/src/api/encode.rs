@@ -22,6 +22,8 @@ pub fn served(resource: &Resource, stored: &Bytes) -> Result<Bytes, Status> {
     let object = serde_json::from_slice(stored).ok().and_then(Object::from_value);
     let mut object = object.ok_or_else(|| Status::internal("a stored object is not JSON"))?;
     conversion.to_served(&mut object, &resource.kind);
+    // What the served version always has, the stored one may leave out.
+    resource.model.normalize(&mut object).map_err(Status::internal)?;
     Ok(object.to_bytes().into())
 }
 

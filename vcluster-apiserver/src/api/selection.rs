@@ -28,8 +28,7 @@ pub struct Selection {
 impl Selection {
     /// 400 for selectors that cannot be read or name a field that the resource cannot be selected by.
     pub fn parse(resource: &Resource, labels: &str, field_selector: &str) -> Result<Self, Status> {
-        let labels = LabelSelector::parse(labels)
-            .map_err(|e| Status::bad_request(e.to_string()))?;
+        let labels = LabelSelector::parse(labels).map_err(|e| Status::bad_request(e.to_string()))?;
         let parsed = FieldSelector::parse(field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let paths = resource.stored.paths.clone();
         let mut terms = Vec::new();

@@ -93,6 +93,8 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("rbac.authorization.k8s.io", _) => Arc::new(rbac::Rbac),
         ("certificates.k8s.io", "CertificateSigningRequest") => Arc::new(signing_request::SigningRequest),
         ("certificates.k8s.io", "ClusterTrustBundle") => Arc::new(certificates::TrustBundle),
+        ("networking.k8s.io", "ServiceCIDR") => Arc::new(small::SERVICE_CIDR),
+        ("certificates.k8s.io", "PodCertificateRequest") => Arc::new(small::POD_CERTIFICATE_REQUEST),
         ("networking.k8s.io", "IPAddress") => Arc::new(networking::Address),
         ("", "PersistentVolume") => Arc::new(storage::Volume),
         ("", "PersistentVolumeClaim") => Arc::new(storage::Claim),

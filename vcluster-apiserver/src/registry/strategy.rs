@@ -46,6 +46,11 @@ pub trait Strategy: Send + Sync + 'static {
     /// of the metadata, what status updates may not touch.
     fn prepare_status_update(&self, _new: &mut Object, _old: &Object) {}
 
+    /// Which of the metadata a status update leaves as it is.
+    fn status_keeps(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn validate_create(&self, _object: &Object) -> ErrorList {
         ErrorList::new()
     }
@@ -68,6 +73,11 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
+    /// The metadata that counts as desired state too.
+    fn counted_metadata(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What of the object counts as desired state for the generation: all but `metadata` and `status` by default.
     fn desired_changed(&self, new: &Object, old: &Object) -> bool {
         let rest = |o: &Object| -> BTreeMap<String, Value> {
@@ -77,7 +87,9 @@ pub trait Strategy: Send + Sync + 'static {
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect()
         };
+        let metadata = |o: &Object, field: &str| o.metadata().and_then(|m| m.get(field)).cloned();
         rest(new) != rest(old)
+            || self.counted_metadata().iter().any(|field| metadata(new, field) != metadata(old, field))
     }
 
     /// Whether an update without a resourceVersion overwrites whatever is there.

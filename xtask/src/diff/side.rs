@@ -61,6 +61,12 @@ impl Memory {
     fn mask_in(&self, value: &mut Value, key: &str, listed: bool) {
         match value {
             Value::Object(map) => {
+                // Names of generated volumes are keys in what tells who owns which field.
+                if map.keys().any(|name| CHOSEN.is_match(name)) {
+                    let named = std::mem::take(map).into_iter();
+                    *map =
+                        named.map(|(name, inner)| (CHOSEN.replace_all(&name, "chosen").into_owned(), inner)).collect();
+                }
                 let is_list = map.contains_key("items")
                     || map.contains_key("rows")
                     || map.get("type") == Some(&"BOOKMARK".into());
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn values_are_named_by_their_first_appearance() {
         let live = json!({"metadata": {"resourceVersion": "16"}});
-        let mut memory = Memory { live, ..Memory::default() };
+        let memory = Memory { live, ..Memory::default() };
         let mut first = json!({"metadata": {"uid": "8f0f8dd2-5d41-4c5c-a4a6-0f6a4e1f1f6b", "resourceVersion": "17",
             "creationTimestamp": "2031-01-02T03:04:05Z"}, "spec": {"renewTime": "2024-01-01T00:00:00.000000Z"}});
         memory.mask(&mut first);

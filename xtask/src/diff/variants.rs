@@ -156,7 +156,7 @@ fn below(shape: Shape, place: &Place, root: &Value, depth: usize, edits: &mut Ve
         }
         Shape::Map(element) => {
             for key in ["", "not a key!", "-x", "example.com/UPPER"] {
-                if let Some(value) = boundaries("", element.get()).last() {
+                if let Some(value) = boundaries("value", element.get()).last() {
                     edits.push(Edit::Set(place.member(key), value));
                 }
             }

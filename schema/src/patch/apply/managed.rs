@@ -100,6 +100,14 @@ pub fn update<S: PatchSchema>(
     }
 }
 
+/// As [`update`] on create, for types whose empty object is known: what it has already, though nobody sent it, is no
+/// change of the writer's. `empty` is the canonical form of an object without members.
+pub fn create<S: PatchSchema>(empty: &Object, new: &mut Object, writer: &Writer<'_>, schema: S, reset: Option<&Set>) {
+    let sent = new.metadata_mut().remove("managedFields");
+    let sent = source(sent.as_ref(), None, writer.subresource).and_then(|value| Managers::decode(value).ok());
+    record(sent.unwrap_or_default(), Some(empty), new, writer, schema, reset);
+}
+
 /// The records to go on from; `None` when there are none.
 fn source<'v>(sent: Option<&'v Value>, before: Option<&'v Value>, subresource: &str) -> Option<&'v Value> {
     let filled = |value: Option<&'v Value>| {

@@ -56,14 +56,17 @@ pub async fn page(api: &Api, call: &Call, options: &ListOptions, selection: &Sel
         let version = options.resource_version.as_str();
         let exact = options.resource_version_match == "Exact"
             || (options.resource_version_match.is_empty() && options.limit > 0 && !matches!(version, "" | "0"));
-        reach(api, call, version).await?;
+        reach(api, call, version).await.map_err(|status| match parse_version(version) {
+            Ok(_) => status,
+            Err(wrong) => Status::bad_request(format!("invalid resource version: {}", wrong.message)),
+        })?;
         range.at = if exact { parse_version(version)? } else { None };
     } else {
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
         }
-        let token = decode(&options.continue_, "/")
-            .map_err(|e| Status::bad_request(format!("invalid continue token: {e}")))?;
+        let token =
+            decode(&options.continue_, "/").map_err(|e| Status::bad_request(format!("invalid continue token: {e}")))?;
         range.after = Some(split(&token.key));
         match u64::try_from(token.revision) {
             Ok(revision) => range.at = Some(Revision(revision)),

@@ -37,6 +37,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     report(&call.cx, options.field_validation, duplicates)?;
     let patched = Patched {
         cx: &call.cx,
+        name: &call.target.name,
         resource,
         patch,
         options: &options,
@@ -56,7 +57,8 @@ fn parse(resource: &Resource, media: &str, body: &Bytes) -> Result<(Patch, Vec<S
     let custom = resource.model.items_are_typed();
     match media {
         "application/json-patch+json" => {
-            let operations: Value = serde_json::from_slice(body).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+            let operations: Value =
+                serde_json::from_slice(body).map_err(|_| Status::bad_request("invalid JSON patch"))?;
             must_be(&operations, Value::is_array, "[]handlers.jsonPatchOp")?;
             Ok((Patch::Json(operations), Vec::new()))
         }
@@ -124,6 +126,7 @@ fn unsupported(custom: bool) -> Status {
 /// A patch together with what it needs to be applied again and again.
 struct Patched<'a> {
     cx: &'a RequestCx,
+    name: &'a str,
     resource: &'a Resource,
     patch: Patch,
     options: &'a WriteOptions,
@@ -132,6 +135,10 @@ struct Patched<'a> {
 
 impl Change for Patched<'_> {
     fn apply(&self, live: Option<&Object>) -> Result<Object, Status> {
+        // Only an apply makes what is missing, whatever PUT may do for the kind.
+        if live.is_none() && !self.may_create() {
+            return Err(Status::not_found(&self.resource.group_resource(), self.name));
+        }
         let mut object = match &self.patch {
             Patch::Apply(applied) => return self.applied(live, applied),
             Patch::Json(operations) => {
@@ -183,7 +190,11 @@ impl Patched<'_> {
             let error = FieldError::invalid(&Path::new("patch"), shown.clone(), why);
             Status::invalid(&GroupVersionKind::new("", "", ""), "", &[error])
         };
-        let unknown = model.normalize(&mut object).map_err(&invalid)?;
+        let said = |why: String| match &self.patch {
+            Patch::Strategic(_) => invalid(restored(&why)),
+            _ => invalid(why),
+        };
+        let unknown = model.normalize(&mut object).map_err(said)?;
         if self.options.field_validation == FieldValidation::Strict && !unknown.is_empty() {
             return Err(match &self.patch {
                 Patch::Apply(_) => Status::bad_request(format!("strict decoding error: {}", unknown.join(", "))),
@@ -230,6 +241,31 @@ fn not_applied(error: &ApplyError) -> Status {
         }
         ApplyError::BadRequest(_) => Status::bad_request(text),
         ApplyError::Invalid(_) => untyped(text),
+    }
+}
+
+/// A strategic merge is not decoded from JSON but restored from a tree, which has other words for a value of the wrong type.
+fn restored(why: &str) -> String {
+    let parts = why.strip_prefix("json: cannot unmarshal ").and_then(|rest| rest.split_once(" into Go "));
+    let Some((found, goal)) = parts.and_then(|(found, rest)| Some((found, rest.rsplit_once(" of type ")?.1))) else {
+        return why.to_owned();
+    };
+    let found = match found {
+        "array" => "slice",
+        "object" => "map",
+        "number" => "int64",
+        other => other.split(' ').next().unwrap_or(other),
+    };
+    if goal.starts_with("map[") {
+        return format!("cannot restore map from {found}");
+    }
+    if goal.starts_with("[]") {
+        return format!("cannot restore slice from {found}");
+    }
+    match goal {
+        "string" | "bool" | "int32" | "int64" | "float64" => format!("cannot convert {found} to {goal}"),
+        _ if goal.contains('.') && found != "map" => format!("cannot restore struct from: {found}"),
+        _ => why.to_owned(),
     }
 }
 

@@ -59,9 +59,20 @@ fn wants_ports(service: &Object) -> bool {
     }
 }
 
+/// Whether nodes answer on a port of its own whether they have an endpoint.
+fn wants_health_port(service: &Object) -> bool {
+    text(service, &["spec", "type"]) == "LoadBalancer" && text(service, &["spec", "externalTrafficPolicy"]) == "Local"
+}
+
+fn health_port(service: &Object) -> Option<u16> {
+    service.at(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok())
+}
+
 fn ports(service: &Object) -> impl Iterator<Item = u16> {
+    let health = health_port(service).filter(|port| *port != 0);
     let list = service.at(&["spec", "ports"]).and_then(Value::as_array).into_iter().flatten();
-    list.filter_map(|p| p.get("nodePort").and_then(Value::as_u64)).filter_map(|p| u16::try_from(p).ok())
+    let own = list.filter_map(|p| p.get("nodePort").and_then(Value::as_u64)).filter_map(|p| u16::try_from(p).ok());
+    own.chain(health)
 }
 
 fn invalid(service: &Object, field: &Path, value: impl Into<Value>, why: &str) -> Status {
@@ -205,6 +216,14 @@ impl ServiceAddresses for Local {
         }
         if wants_ports(service) {
             self.assign_ports(service, &mut node_ports)?;
+        }
+        if wants_health_port(service) && health_port(service).is_none_or(|port| port == 0) {
+            let (first, last) = self.0.node_ports;
+            let held = old.filter(|old| wants_health_port(old)).and_then(health_port).filter(|port| *port != 0);
+            let free = || (first..=last).find(|port| !node_ports.contains(port));
+            let port =
+                held.or_else(free).ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?;
+            service.set_at(&["spec", "healthCheckNodePort"], port.into());
         }
         if let Some(old) = old
             && !held.is_empty()

@@ -33,7 +33,12 @@ impl Model for TableModel {
 
     fn track_update(&self, live: Option<&Object>, new: &mut Object, tracking: &Tracking) {
         let schema = TableSchema::of(self.row);
-        managed::update(live, new, &writer(tracking), schema, reset(self.row, &tracking.subresource).as_ref());
+        let reset = reset(self.row, &tracking.subresource);
+        let empty = schema::decode::normalize(self.row, &Value::Object(Map::new())).ok();
+        match (live, empty.and_then(|(empty, _)| Object::from_value(empty))) {
+            (None, Some(empty)) => managed::create(&empty, new, &writer(tracking), schema, reset.as_ref()),
+            _ => managed::update(live, new, &writer(tracking), schema, reset.as_ref()),
+        }
     }
 
     fn apply(

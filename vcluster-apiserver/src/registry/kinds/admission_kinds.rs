@@ -3,7 +3,7 @@
 
 use super::fill::{absent, empty, items, made, object};
 use super::read::{list, part, text, wrong};
-use super::ruled::Ruled;
+use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::is_fully_qualified_name;
@@ -140,6 +140,7 @@ fn rule_with_operations(rule: &Value, path: &Path, errors: &mut ErrorList) {
 }
 
 pub const VALIDATING_POLICY: Ruled = Ruled {
+    status_keeps: METADATA,
     defaults: |object| policy(object, "matchConstraints"),
     rules: &[
         ("spec.matchConstraints", Check::Present("")),

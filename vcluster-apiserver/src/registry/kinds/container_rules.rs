@@ -111,10 +111,8 @@ fn handler(handler: &Value, path: &Path, errors: &mut ErrorList) {
             continue;
         }
         match kind {
-            "exec" => {
-                if list(action, "command").is_empty() {
-                    errors.push(FieldError::required(&at.child("command"), ""));
-                }
+            "exec" if list(action, "command").is_empty() => {
+                errors.push(FieldError::required(&at.child("command"), ""));
             }
             "httpGet" => http(action, &at, errors),
             "tcpSocket" => port_or_name(&action["port"], &at.child("port"), errors),

@@ -148,6 +148,17 @@ impl Strategy for Data {
         errors
     }
 
+    fn warnings(&self, new: &Object, _: Option<&Object>) -> Vec<String> {
+        let tls = self.secret && new.as_map().get("type") == Some(&json!("kubernetes.io/tls"));
+        let certificate = new.at(&["data", "tls.crt"]).and_then(Value::as_str).unwrap_or_default();
+        let plain = STANDARD.decode(certificate).unwrap_or_default();
+        let pem = plain.windows(10).any(|bytes| bytes == b"-----BEGIN");
+        if tls && !pem {
+            return vec!["tls: failed to find any PEM data in certificate input".to_owned()];
+        }
+        Vec::new()
+    }
+
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
         if self.secret { &[("type", "type")] } else { &[] }
     }

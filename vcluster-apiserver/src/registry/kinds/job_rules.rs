@@ -108,11 +108,9 @@ fn failure_policy(spec: &Value, path: &Path, errors: &mut ErrorList) {
         let at = path.child("rules").index(index);
         match text(rule, "action") {
             "" => errors.push(FieldError::required(&at.child("action"), quoted(&ACTIONS))),
-            "FailIndex" => {
-                if spec["backoffLimitPerIndex"].is_null() {
-                    let why = "requires the backoffLimitPerIndex to be set";
-                    errors.push(FieldError::invalid(&at.child("action"), "FailIndex", why));
-                }
+            "FailIndex" if spec["backoffLimitPerIndex"].is_null() => {
+                let why = "requires the backoffLimitPerIndex to be set";
+                errors.push(FieldError::invalid(&at.child("action"), "FailIndex", why));
             }
             action if !ACTIONS.contains(&action) => {
                 errors.push(FieldError::not_supported(&at.child("action"), action, &ACTIONS));

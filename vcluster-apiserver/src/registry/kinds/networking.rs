@@ -26,18 +26,21 @@ impl Strategy for Address {
     }
 }
 
+/// What is wrong with a text.
+type Rule = fn(&str) -> Vec<String>;
+
 /// The object that holds the address; the core group is the empty one.
 fn parent(address: &Object) -> ErrorList {
     let path = Path::new("spec").child("parentRef");
     let Some(reference) = address.at(&["spec", "parentRef"]).filter(|value| !value.is_null()) else {
         return vec![FieldError::required(&path, "")];
     };
-    let segment = |text: &str| name_is_path_segment(text, false);
-    let rules: [(&str, bool, &dyn Fn(&str) -> Vec<String>); 4] = [
-        ("group", false, &is_dns1123_subdomain),
-        ("resource", true, &segment),
-        ("name", true, &segment),
-        ("namespace", false, &segment),
+    let segment: Rule = |text| name_is_path_segment(text, false);
+    let rules: [(&str, bool, Rule); 4] = [
+        ("group", false, is_dns1123_subdomain),
+        ("resource", true, segment),
+        ("name", true, segment),
+        ("namespace", false, segment),
     ];
     let mut errors = ErrorList::new();
     for (field, required, rule) in rules {

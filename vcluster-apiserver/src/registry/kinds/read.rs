@@ -54,16 +54,12 @@ pub fn percent(value: &Value) -> Option<i64> {
 /// A number that is not negative, or a percentage (`ValidatePositiveIntOrPercent`).
 pub fn int_or_percent(value: &Value, path: &Path, errors: &mut ErrorList) {
     match value {
-        Value::String(text) => {
-            if percent(value).is_none() {
-                let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-                errors.push(FieldError::invalid(path, text.as_str(), why));
-            }
+        Value::String(text) if percent(value).is_none() => {
+            let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+            errors.push(FieldError::invalid(path, text.as_str(), why));
         }
-        Value::Number(_) => {
-            if value.as_i64().is_some_and(|n| n < 0) {
-                errors.push(FieldError::invalid(path, value.clone(), "must be greater than or equal to 0"));
-            }
+        Value::Number(_) if value.as_i64().is_some_and(|n| n < 0) => {
+            errors.push(FieldError::invalid(path, value.clone(), "must be greater than or equal to 0"));
         }
         _ => {}
     }

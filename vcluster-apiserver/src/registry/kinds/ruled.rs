@@ -6,6 +6,12 @@ use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError};
 use serde_json::{Map, Value};
 
+/// The metadata that status updates of newer kinds leave alone (`ResetObjectMetaForStatus`).
+pub const METADATA: &[&str] = &["labels", "annotations", "finalizers", "ownerReferences"];
+
+/// Warnings about an object that replaces another, or nothing.
+pub type Warnings = fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Vec<String>;
+
 /// One kind as data; start from [`Ruled::PLAIN`].
 pub struct Ruled {
     pub name: NameRule,
@@ -21,12 +27,16 @@ pub struct Ruled {
     /// The same, where upstream checks them by declaration and then does not print the value.
     pub sealed: &'static [&'static str],
     /// Warnings about the new object; the old one is none on creation.
-    pub warnings: fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Vec<String>,
+    pub warnings: Warnings,
     /// What the server sets on creation.
     pub create: fn(&mut Object),
+    /// Which of the metadata a status update leaves as it is.
+    pub status_keeps: &'static [&'static str],
     /// What else an update must not do: new, old.
     pub update: fn(&Map<String, Value>, &Map<String, Value>, &mut ErrorList),
     pub generation: bool,
+    /// The metadata that counts as desired state too.
+    pub counted: &'static [&'static str],
     /// Whether an update must say which version it replaces.
     pub conditional: bool,
     /// Whether PUT of a missing object creates it.
@@ -40,12 +50,14 @@ impl Ruled {
         rules: &[],
         more: |_, _| {},
         status: &[],
+        status_keeps: &[],
         fixed: &[],
         sealed: &[],
         warnings: |_, _| Vec::new(),
         create: |_| {},
         update: |_, _, _| {},
         generation: false,
+        counted: &[],
         conditional: false,
         created_by_put: false,
     };
@@ -87,8 +99,16 @@ impl Strategy for Ruled {
         rules::check_map(new.as_map(), self.status)
     }
 
+    fn status_keeps(&self) -> &'static [&'static str] {
+        self.status_keeps
+    }
+
     fn has_generation(&self) -> bool {
         self.generation
+    }
+
+    fn counted_metadata(&self) -> &'static [&'static str] {
+        self.counted
     }
 
     fn allows_unconditional_update(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use super::fill::{absent, empty, items, made, object, zero};
 use super::read::{list, part, text, wrong};
-use super::ruled::Ruled;
+use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
 use super::{pod_spec, pod_validation};
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -47,6 +47,7 @@ pub const ENDPOINT_SLICE: Ruled = Ruled {
     },
     sealed: &["addressType"],
     generation: true,
+    counted: &["labels", "annotations", "ownerReferences", "finalizers"],
     ..Ruled::PLAIN
 };
 
@@ -168,6 +169,15 @@ fn amounts(value: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
+pub const SERVICE_CIDR: Ruled = Ruled {
+    rules: &[("spec.cidrs", Check::Needed("at least one CIDR required"))],
+    status_keeps: METADATA,
+    ..Ruled::PLAIN
+};
+
+pub const POD_CERTIFICATE_REQUEST: Ruled =
+    Ruled { sealed: &["spec"], status_keeps: METADATA, conditional: true, ..Ruled::PLAIN };
+
 pub const REVISION: Ruled = Ruled {
     rules: &[("revision", Check::NotNegative), ("data", Check::Present("data is mandatory"))],
     fixed: &["data"],
@@ -175,6 +185,7 @@ pub const REVISION: Ruled = Ruled {
 };
 
 pub const FLOW_SCHEMA: Ruled = Ruled {
+    status_keeps: METADATA,
     defaults: |schema| {
         if let Some(spec) = made(schema, "spec") {
             zero(spec, "matchingPrecedence", 1000);
@@ -201,6 +212,7 @@ fn precedence(value: &Value, path: &Path, errors: &mut ErrorList) {
 }
 
 pub const PRIORITY_LEVEL: Ruled = Ruled {
+    status_keeps: METADATA,
     defaults: |level| {
         let Some(spec) = made(level, "spec") else { return };
         if let Some(exempt) = object(spec, "exempt") {
@@ -224,6 +236,7 @@ pub const PRIORITY_LEVEL: Ruled = Ruled {
 pub const DEVICE_CLASS: Ruled = Ruled { generation: true, ..Ruled::PLAIN };
 
 pub const DEVICE_TAINT_RULE: Ruled = Ruled {
+    status_keeps: METADATA,
     rules: &[
         ("spec.taint.key", Check::By(label_key)),
         ("spec.taint.value", Check::Text(is_label_value)),
@@ -258,6 +271,7 @@ fn count(value: &Value, path: &Path, errors: &mut ErrorList) {
 }
 
 pub const RESOURCE_CLAIM: Ruled = Ruled {
+    status_keeps: METADATA,
     defaults: |claim| {
         if let Some(spec) = made(claim, "spec") {
             device_requests(spec);
@@ -299,6 +313,7 @@ fn text_of<'a>(map: &'a Tree, field: &str) -> &'a str {
 }
 
 pub const MIGRATION: Ruled = Ruled {
+    status_keeps: METADATA,
     rules: &[("spec.resource.resource", Check::Needed("resource is required to be set"))],
     update: |new, old, errors| {
         let resource = |object: &Tree| part(object, "spec")["resource"].clone();

@@ -28,6 +28,14 @@ impl Strategy for Volume {
         object.set_at(&["status"], json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
     }
 
+    fn prepare_status_update(&self, new: &mut Object, old: &Object) {
+        // Whoever does not say when the phase changed does not take it away.
+        let when = ["status", "lastPhaseTransitionTime"];
+        if let (None, Some(before)) = (new.at(&when), old.at(&when)) {
+            new.set_at(&when, before.clone());
+        }
+    }
+
     fn validate_create(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let spec = object.as_map().get("spec").unwrap_or(&Value::Null);

@@ -2,7 +2,7 @@
 
 use super::fill::{absent, empty, made};
 use super::read::{list, number, part, quantity, subdomain, text, wrong};
-use super::ruled::Ruled;
+use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::is_qualified_name;
@@ -72,6 +72,7 @@ pub const ATTACHMENT: Ruled = Ruled {
         }
     },
     sealed: &["spec"],
+    status_keeps: METADATA,
     conditional: true,
     ..Ruled::PLAIN
 };
@@ -138,10 +139,13 @@ pub const DRIVER: Ruled = Ruled {
             }
         }
     },
-    warnings: |new, _| {
+    warnings: |new, old| {
+        if old.is_some() {
+            return Vec::new();
+        }
         let spec = part(new, "spec");
         let risky = !list(spec, "tokenRequests").is_empty() && spec["serviceAccountTokenInSecrets"].is_null();
-        let why = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume context";
+        let why = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
         if risky { vec![why.to_owned()] } else { Vec::new() }
     },
     conditional: true,
@@ -181,8 +185,13 @@ fn modes(value: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-pub const NODE: Ruled =
-    Ruled { rules: &[("spec.drivers", Check::By(drivers))], update: node_update, conditional: true, ..Ruled::PLAIN };
+pub const NODE: Ruled = Ruled {
+    rules: &[("spec.drivers", Check::By(drivers))],
+    update: node_update,
+    status_keeps: METADATA,
+    conditional: true,
+    ..Ruled::PLAIN
+};
 
 fn drivers(value: &Value, path: &Path, errors: &mut ErrorList) {
     const LONGEST_ID: usize = 256;

@@ -20,6 +20,10 @@ pub struct Workload {
     /// Whether `spec.selector` is a LabelSelector that must match the template and never changes.
     pub selector: Selector,
     pub fields: &'static [(&'static str, &'static str)],
+    /// Which of the metadata a status update leaves as it is.
+    pub status_keeps: &'static [&'static str],
+    /// The metadata that counts as desired state too.
+    pub counted: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,15 @@ impl Strategy for Workload {
                 object.set_at(&["metadata", "labels"], labels);
             }
         }
+    }
+
+    fn status_keeps(&self) -> &'static [&'static str] {
+        self.status_keeps
+    }
+
+    /// A deployment hands its annotations on to its replica sets.
+    fn counted_metadata(&self) -> &'static [&'static str] {
+        self.counted
     }
 
     fn validate_create(&self, object: &Object) -> ErrorList {
@@ -273,6 +286,8 @@ pub const DEPLOYMENT: Workload = Workload {
     restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[],
+    status_keeps: &["labels"],
+    counted: &["annotations"],
 };
 
 pub const REPLICA_SET: Workload = Workload {
@@ -281,6 +296,8 @@ pub const REPLICA_SET: Workload = Workload {
     restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[("status.replicas", "status.replicas")],
+    status_keeps: &[],
+    counted: &[],
 };
 
 pub const REPLICATION_CONTROLLER: Workload = Workload {
@@ -289,6 +306,8 @@ pub const REPLICATION_CONTROLLER: Workload = Workload {
     restart: ALWAYS,
     selector: Selector::Map,
     fields: &[("status.replicas", "status.replicas")],
+    status_keeps: &[],
+    counted: &[],
 };
 
 pub const STATEFUL_SET: Workload = Workload {
@@ -302,6 +321,7 @@ pub const STATEFUL_SET: Workload = Workload {
                 && let Some(rolling) = made(strategy, "rollingUpdate")
             {
                 absent(rolling, "partition", 0);
+                absent(rolling, "maxUnavailable", 1);
             }
         }
         if let Some(retention) = made(spec, "persistentVolumeClaimRetentionPolicy") {
@@ -323,6 +343,8 @@ pub const STATEFUL_SET: Workload = Workload {
     restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[],
+    status_keeps: &[],
+    counted: &[],
 };
 
 pub const DAEMON_SET: Workload = Workload {
@@ -341,6 +363,8 @@ pub const DAEMON_SET: Workload = Workload {
     restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[],
+    status_keeps: &[],
+    counted: &[],
 };
 
 fn job(spec: &mut Map<String, Value>) {
@@ -366,6 +390,8 @@ pub const JOB: Workload = Workload {
     restart: &[],
     selector: Selector::Generated,
     fields: &[("status.successful", "status.succeeded")],
+    status_keeps: &[],
+    counted: &[],
 };
 
 pub const CRON_JOB: Workload = Workload {
@@ -380,6 +406,8 @@ pub const CRON_JOB: Workload = Workload {
     restart: &[],
     selector: Selector::None,
     fields: &[],
+    status_keeps: &[],
+    counted: &[],
 };
 
 #[cfg(test)]

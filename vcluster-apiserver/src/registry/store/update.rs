@@ -218,6 +218,9 @@ impl Store {
             }
             "status" => {
                 facet::keep_only_status(new, old);
+                for field in strategy.status_keeps() {
+                    keep(new, old, field);
+                }
                 strategy.prepare_status_update(new, old);
             }
             other => {

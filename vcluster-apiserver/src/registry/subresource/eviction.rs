@@ -102,12 +102,7 @@ async fn ask_budgets(
 }
 
 /// The condition on the pod tells controllers (a Job's pod failure policy) that it did not fail by itself.
-async fn announce_and_delete(
-    api: &Api,
-    call: &Call,
-    pods: &Target,
-    mut deletion: DeleteOptions,
-) -> Result<(), Status> {
+async fn announce_and_delete(api: &Api, call: &Call, pods: &Target, mut deletion: DeleteOptions) -> Result<(), Status> {
     let change = Announce {
         uid: deletion.uid.clone(),
         resource_version: deletion.resource_version.clone(),

@@ -156,7 +156,14 @@ fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> 
             ]));
         }
     }
-    Object::from_value(tree).ok_or_else(|| Status::bad_request("the patched scale is no object"))
+    let scale = Object::from_value(tree).ok_or_else(|| Status::bad_request("the patched scale is no object"))?;
+    let mut known = scale.clone();
+    builtin::model(&kind()).normalize(&mut known).map_err(|why| {
+        let shown = serde_json::to_string(scale.as_map()).unwrap_or_default();
+        let error = FieldError::invalid(&Path::new("patch"), shown, why);
+        Status::invalid(&GroupVersionKind::new("", "", ""), "", &[error])
+    })?;
+    Ok(known)
 }
 
 #[cfg(test)]
