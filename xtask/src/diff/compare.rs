@@ -79,7 +79,9 @@ fn problems(status: &Value) -> Vec<String> {
         .iter()
         .map(|cause| {
             let text = |name: &str| cause[name].as_str().unwrap_or_default();
-            format!("{} [{}] {}", general(text("field")), text("reason"), general(text("message")))
+            // Further lines are a diff of upstream's internal Go type.
+            let message = text("message").lines().next().unwrap_or_default();
+            format!("{} [{}] {}", general(text("field")), text("reason"), general(message))
         })
         .collect();
     problems.sort();
