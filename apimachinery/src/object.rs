@@ -134,6 +134,11 @@ impl Object {
         rest.iter().try_fold(self.0.get(*first)?, |value, field| value.get(*field))
     }
 
+    /// The string at a path of field names; empty when there is none.
+    pub fn text_at(&self, path: &[&str]) -> &str {
+        self.at(path).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// Sets a value at a path of field names, making the objects on the way.
     pub fn set_at(&mut self, path: &[&str], value: Value) {
         let Some((last, parents)) = path.split_last() else { return };

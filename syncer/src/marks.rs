@@ -4,6 +4,7 @@
 //! host, so that no tenant can pose as another or be selected by the control plane's own Services.
 
 use crate::{Config, names};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
@@ -95,6 +96,19 @@ pub(crate) fn serving_meta(config: &Config, host_name: &str, namespace: &str) ->
         owner_references: config.owner.clone().map(|owner| vec![owner]),
         ..ObjectMeta::default()
     }
+}
+
+/// Metadata of a host object of ours that serves one pod in a role.
+pub(crate) fn pods_meta(config: &Config, pod: &Pod, role: &str) -> ObjectMeta {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let host_name = names::internal_name(role, name, namespace, &config.tenant);
+    let mut metadata = serving_meta(config, &host_name, namespace);
+    metadata.labels.get_or_insert_default().insert(ROLE.into(), role.into());
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(NAME.into(), name.into());
+    annotations.insert(UID.into(), pod.metadata.uid.clone().unwrap_or_default());
+    metadata
 }
 
 /// Turns a selector over the tenant's pods of `namespace` into one over their host copies.

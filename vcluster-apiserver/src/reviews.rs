@@ -10,17 +10,12 @@ pub mod token_request;
 mod token_request_tests;
 
 use apimachinery::field::FieldError;
-use apimachinery::{GroupVersionKind, Object, Status};
+use apimachinery::{GroupVersionKind, Status};
 use serde_json::{Value, json};
 
 /// 422 about a review, which has no name.
 fn invalid(group: &str, kind: &str, errors: &[FieldError]) -> Status {
     Status::invalid(&GroupVersionKind::new(group, "v1", kind), "", errors)
-}
-
-/// A non-empty string at a path.
-fn text<'a>(object: &'a Object, path: &[&str]) -> &'a str {
-    object.at(path).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A list of strings; what is none is left out.

@@ -8,7 +8,6 @@ use apimachinery::Object;
 use apimachinery::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{Cache, Entry, Error, Unsealed, compact_regularly, sweep};
@@ -40,51 +39,39 @@ async fn expire_events(cache: &Cache, clock: &dyn Clock) {
 /// The times that a write of an Event leaves in it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Times<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-    #[serde(borrow)]
-    event_time: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    last_timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    series: Option<Series<'a>>,
+struct Times {
+    metadata: Metadata,
+    event_time: Option<Timestamp>,
+    last_timestamp: Option<Timestamp>,
+    series: Option<Series>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    creation_timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    managed_fields: Vec<Managed<'a>>,
+struct Metadata {
+    creation_timestamp: Option<Timestamp>,
+    #[serde(default)]
+    managed_fields: Vec<Managed>,
 }
 
 #[derive(Deserialize)]
-struct Managed<'a> {
-    #[serde(borrow)]
-    time: Option<Cow<'a, str>>,
+struct Managed {
+    time: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Series<'a> {
-    #[serde(borrow)]
-    last_observed_time: Option<Cow<'a, str>>,
-}
-
-fn time(text: Option<&Cow<'_, str>>) -> Option<Timestamp> {
-    text?.parse().ok()
+struct Series {
+    last_observed_time: Option<Timestamp>,
 }
 
 /// The latest of them that a server set: clients may put any time into the rest, the future too.
 fn written_at(event: &Entry) -> Option<Timestamp> {
-    let times: Times<'_> = serde_json::from_slice(&event.body).ok()?;
-    let created = time(times.metadata.creation_timestamp.as_ref())?;
-    let written = times.metadata.managed_fields.iter().filter_map(|entry| time(entry.time.as_ref())).max();
-    let repeated = times.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
-    let told = [times.event_time.as_ref(), times.last_timestamp.as_ref(), repeated];
-    let told = told.into_iter().filter_map(time).max();
+    let times: Times = serde_json::from_slice(&event.body).ok()?;
+    let created = times.metadata.creation_timestamp?;
+    let written = times.metadata.managed_fields.iter().filter_map(|entry| entry.time).max();
+    let told = [times.event_time, times.last_timestamp, times.series.and_then(|series| series.last_observed_time)];
+    let told = told.into_iter().flatten().max();
     Some(written.or(told).map_or(created, |written| written.max(created)))
 }
 

@@ -10,7 +10,7 @@ mod poll;
 mod process;
 mod tenant;
 mod timeline;
-mod upstream;
+pub mod upstream;
 
 use anyhow::Result;
 use std::process::ExitCode;

@@ -54,14 +54,7 @@ pub(crate) fn requests(pod: &Pod) -> Vec<TokenRequest> {
 
 /// The Secret without its tokens.
 pub(crate) fn secret(config: &Config, pod: &Pod) -> Secret {
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let mut metadata = marks::serving_meta(config, &host_name(config, namespace, name), namespace);
-    metadata.labels.get_or_insert_default().insert(marks::ROLE.into(), ROLE.into());
-    let annotations = metadata.annotations.get_or_insert_default();
-    annotations.insert(marks::NAME.into(), name.into());
-    annotations.insert(marks::UID.into(), pod.metadata.uid.clone().unwrap_or_default());
-    Secret { metadata, ..Secret::default() }
+    Secret { metadata: marks::pods_meta(config, pod, ROLE), ..Secret::default() }
 }
 
 /// When a token is to be replaced (seconds since 1970).

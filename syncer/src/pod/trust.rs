@@ -39,15 +39,8 @@ pub(crate) fn asks(pod: &Pod) -> bool {
 
 /// The ConfigMap of a pod. `bundles` are all that the tenant has.
 pub(crate) fn config_map(config: &Config, pod: &Pod, bundles: &[Arc<ClusterTrustBundle>]) -> ConfigMap {
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let mut metadata = marks::serving_meta(config, &host_name(config, namespace, name), namespace);
-    metadata.labels.get_or_insert_default().insert(marks::ROLE.into(), ROLE.into());
-    let annotations = metadata.annotations.get_or_insert_default();
-    annotations.insert(marks::NAME.into(), name.into());
-    annotations.insert(marks::UID.into(), pod.metadata.uid.clone().unwrap_or_default());
     let shown = requests(pod).filter_map(|(key, request)| Some((key, anchors(request, bundles)?)));
-    ConfigMap { metadata, data: Some(shown.collect()), ..ConfigMap::default() }
+    ConfigMap { metadata: marks::pods_meta(config, pod, ROLE), data: Some(shown.collect()), ..ConfigMap::default() }
 }
 
 /// The text of one file; `None` when it must not be empty and would be.

@@ -29,10 +29,6 @@ const KUBELET_LABELS: [&str; 11] = [
     "beta.kubernetes.io/arch",
 ];
 
-fn text<'a>(object: &'a Object, path: &[&str]) -> &'a str {
-    object.at(path).and_then(Value::as_str).unwrap_or_default()
-}
-
 fn is_or_is_below(namespace: &str, domain: &str) -> bool {
     namespace == domain || namespace.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
@@ -79,12 +75,12 @@ async fn judge_pod(backend: &Backend, node: &str, a: &Attributes, pod: &Object) 
         ("", Operation::Create) => judge_mirror(backend, node, pod).await,
         ("", Operation::Delete) => {
             let pod = existing(backend, "pods", &a.namespace, &a.name).await?;
-            let own = text(&pod, &["spec", "nodeName"]) == node;
+            let own = pod.text_at(&["spec", "nodeName"]) == node;
             only(own, format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
         }
         ("status", Operation::Update) => {
             let old = a.old.as_ref().unwrap_or(pod);
-            let own = text(old, &["spec", "nodeName"]) == node;
+            let own = old.text_at(&["spec", "nodeName"]) == node;
             only(own, format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"))?;
             only(old.labels() == pod.labels(), format!("node {node:?} cannot update labels through pod status"))?;
             let same = |field: &str| old.at(&["status", field]) == pod.at(&["status", field]);
@@ -95,7 +91,7 @@ async fn judge_pod(backend: &Backend, node: &str, a: &Attributes, pod: &Object) 
         ("eviction", Operation::Create) => {
             let name = if a.name.is_empty() { pod.name() } else { &a.name };
             let pod = existing(backend, "pods", &a.namespace, name).await?;
-            let own = text(&pod, &["spec", "nodeName"]) == node;
+            let own = pod.text_at(&["spec", "nodeName"]) == node;
             only(own, format!("node {node} can only evict pods with spec.nodeName set to itself"))
         }
         ("", operation) => {
@@ -117,7 +113,7 @@ async fn judge_mirror(backend: &Backend, node: &str, pod: &Object) -> Verdict {
     let can_only = |what: &str| format!("node {node:?} can only create pods with {what} set to itself");
     let mirror = pod.annotation(MIRROR).is_some();
     only(mirror, format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods"))?;
-    only(text(pod, &["spec", "nodeName"]) == node, can_only("spec.nodeName"))?;
+    only(pod.text_at(&["spec", "nodeName"]) == node, can_only("spec.nodeName"))?;
     let owners = pod.at(&["metadata", "ownerReferences"]).and_then(Value::as_array).map(Vec::as_slice);
     let owner = match owners.unwrap_or_default() {
         [one] => one,
@@ -177,7 +173,7 @@ fn judge_claim(node: &str, a: &Attributes, claim: &Object) -> Verdict {
 }
 
 async fn judge_token(backend: &Backend, node: &str, a: &Attributes, request: &Object) -> Verdict {
-    let field = |name: &str| text(request, &["spec", "boundObjectRef", name]);
+    let field = |name: &str| request.text_at(&["spec", "boundObjectRef", name]);
     let to_pod = field("apiVersion") == "v1" && field("kind") == "Pod" && !field("name").is_empty();
     only(to_pod, "node requested token not bound to a pod")?;
     let uid = field("uid");
@@ -187,7 +183,7 @@ async fn judge_token(backend: &Backend, node: &str, a: &Attributes, request: &Ob
         "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
     );
     only(uid == pod.uid(), why)?;
-    let own = text(&pod, &["spec", "nodeName"]) == node;
+    let own = pod.text_at(&["spec", "nodeName"]) == node;
     only(own, "node requested token bound to a pod scheduled on a different node")
 }
 
@@ -209,7 +205,7 @@ async fn judge(backend: &Backend, node: &str, a: &Attributes, object: &Object) -
             only(name == node, "can only access CSINode with the same name as the requesting node")
         }
         ("resource.k8s.io", "resourceslices") if a.operation != Operation::Delete => {
-            let own = text(object, &["spec", "nodeName"]) == node;
+            let own = object.text_at(&["spec", "nodeName"]) == node;
             only(own, "can only create or update ResourceSlices with the same NodeName as the requesting node")
         }
         _ => Ok(()),

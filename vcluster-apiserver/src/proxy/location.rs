@@ -58,10 +58,6 @@ async fn live(api: &Api, call: &Call, name: &str) -> Result<Object, Status> {
     found.map_err(|e| storage_status(&e, &call.target))?.ok_or_else(|| Status::not_found(&resource, name))
 }
 
-fn text<'a>(object: &'a Object, path: &[&str]) -> &'a str {
-    object.at(path).and_then(Value::as_str).unwrap_or_default()
-}
-
 fn list<'a>(object: &'a Object, path: &[&str]) -> &'a [Value] {
     object.at(path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
@@ -102,7 +98,7 @@ async fn service_address(api: &Api, call: &Call, named: &Named<'_>) -> Result<(S
 fn candidates(slices: &[Object], port_name: &str, below: impl Fn(usize) -> usize) -> Vec<(String, String, u16)> {
     let first = below(slices.len());
     let mut ordered: Vec<&Object> = slices.iter().cycle().skip(first).take(slices.len()).collect();
-    ordered.sort_by_key(|slice| text(slice, &["addressType"]) != "IPv4");
+    ordered.sort_by_key(|slice| slice.text_at(&["addressType"]) != "IPv4");
     let mut found = Vec::new();
     for slice in ordered {
         let ports = list(slice, &["ports"]).iter();
@@ -126,7 +122,7 @@ fn candidates(slices: &[Object], port_name: &str, below: impl Fn(usize) -> usize
 }
 
 fn pod_address(pod: &Object, named: &Named<'_>) -> Result<(String, u16), Status> {
-    let address = text(pod, &["status", "podIP"]);
+    let address = pod.text_at(&["status", "podIP"]);
     if !address.parse().is_ok_and(is_global_unicast) {
         return Err(Status::bad_request("address not allowed"));
     }

@@ -1,6 +1,6 @@
 //! Access reviews (k8s.io/kubernetes `pkg/registry/authorization`, `pkg/apis/authorization/validation`).
 
-use super::{invalid, text, texts};
+use super::{invalid, texts};
 use crate::authz::rbac::Rbac;
 use crate::authz::selectors::Selectors;
 use crate::authz::{Attributes, Authorizer, Decision};
@@ -36,7 +36,7 @@ pub async fn local(authorizer: &dyn Authorizer, namespace: &str, mut review: Obj
     let mut errors = validate_attributes(&review);
     errors.extend(validate_subject(&review));
     errors.extend(validate_metadata(&review, &["namespace"], "must be empty except for namespace"));
-    let asked = text(&review, &["spec", "resourceAttributes", "namespace"]);
+    let asked = review.text_at(&["spec", "resourceAttributes", "namespace"]);
     if is_set(&review, "resourceAttributes") && asked != review.namespace() {
         let path = Path::new("spec.resourceAttributes.namespace");
         errors.push(FieldError::invalid(&path, asked, "must match metadata.namespace"));
@@ -55,7 +55,7 @@ pub async fn local(authorizer: &dyn Authorizer, namespace: &str, mut review: Obj
 
 /// `SelfSubjectRulesReview`: everything the caller may in a namespace, as far as RBAC knows.
 pub fn self_subject_rules(cx: &RequestCx, rbac: &Rbac, review: Object) -> Result<Object, Status> {
-    let namespace = text(&review, &["spec", "namespace"]).to_owned();
+    let namespace = review.text_at(&["spec", "namespace"]).to_owned();
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
@@ -123,7 +123,7 @@ fn validate_attributes(review: &Object) -> ErrorList {
 }
 
 fn validate_subject(review: &Object) -> Option<FieldError> {
-    let nobody = text(review, &["spec", "user"]).is_empty() && texts(review.at(&["spec", "groups"])).is_empty();
+    let nobody = review.text_at(&["spec", "user"]).is_empty() && texts(review.at(&["spec", "groups"])).is_empty();
     let path = Path::new("spec").child("user");
     nobody.then(|| FieldError::invalid(&path, "", "at least one of user or group must be specified"))
 }
@@ -168,8 +168,8 @@ async fn answer(
 fn named_user(review: &Object) -> UserInfo {
     let extra = review.at(&["spec", "extra"]).and_then(Value::as_object);
     UserInfo {
-        name: text(review, &["spec", "user"]).to_owned(),
-        uid: text(review, &["spec", "uid"]).to_owned(),
+        name: review.text_at(&["spec", "user"]).to_owned(),
+        uid: review.text_at(&["spec", "uid"]).to_owned(),
         groups: texts(review.at(&["spec", "groups"])),
         extra: extra.into_iter().flatten().map(|(k, v)| (k.clone(), texts(Some(v)))).collect(),
     }
@@ -177,10 +177,10 @@ fn named_user(review: &Object) -> UserInfo {
 
 fn attributes(review: &Object, user: Arc<UserInfo>) -> Attributes {
     if !is_set(review, "resourceAttributes") {
-        let field = |name: &str| text(review, &["spec", "nonResourceAttributes", name]).to_owned();
+        let field = |name: &str| review.text_at(&["spec", "nonResourceAttributes", name]).to_owned();
         return Attributes { user, verb: field("verb"), path: field("path"), ..Attributes::default() };
     }
-    let field = |name: &str| text(review, &["spec", "resourceAttributes", name]).to_owned();
+    let field = |name: &str| review.text_at(&["spec", "resourceAttributes", name]).to_owned();
     let version = field("version");
     Attributes {
         user,

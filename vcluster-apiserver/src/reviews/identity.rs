@@ -1,7 +1,7 @@
 //! Who is behind a token, and who the caller is: `TokenReview` and `SelfSubjectReview`
 //! (k8s.io/kubernetes `pkg/registry/authentication`).
 
-use super::{text, texts, user_info};
+use super::{texts, user_info};
 use crate::authn::chain::with_authenticated_group;
 use crate::authn::{Outcome, TokenAuthenticator};
 use crate::request::RequestCx;
@@ -15,7 +15,7 @@ pub async fn token_review(
     own_audiences: &[String],
     mut review: Object,
 ) -> Result<Object, Status> {
-    let token = text(&review, &["spec", "token"]);
+    let token = review.text_at(&["spec", "token"]);
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }

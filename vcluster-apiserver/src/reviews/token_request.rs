@@ -1,7 +1,7 @@
 //! `serviceaccounts/token`: a token for a service account, bound to an object and to time
 //! (k8s.io/kubernetes `pkg/registry/core/serviceaccount/storage/token.go`, `pkg/apis/authentication/validation`).
 
-use super::{invalid, text, texts};
+use super::{invalid, texts};
 use crate::authn::issuer::Issuer;
 use crate::authn::user::service_account_name;
 use crate::backend::Backend;
@@ -148,12 +148,12 @@ impl TokenRequests<'_> {
         let object = self.must(resource, namespace, name).await?;
         let mut binding = Binding { kind, name: object.name().to_owned(), uid: object.uid().to_owned(), node: None };
         if kind == "pod" {
-            if text(&object, &["spec", "serviceAccountName"]) != account {
+            if object.text_at(&["spec", "serviceAccountName"]) != account {
                 return Err(Status::bad_request(format!(
                     "cannot bind token for serviceaccount {account:?} to pod running with different serviceaccount name."
                 )));
             }
-            let node = text(&object, &["spec", "nodeName"]);
+            let node = object.text_at(&["spec", "nodeName"]);
             if !node.is_empty() {
                 let uid = match self.must("nodes", "", node).await {
                     Ok(node) => node.uid().to_owned(),

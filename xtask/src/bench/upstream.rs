@@ -79,7 +79,7 @@ pub fn program(name: &str) -> PathBuf {
     workspace::upstream_bin().join(name)
 }
 
-/// Ports that nobody listens on.
+/// Ports that nobody listens on. All are held until all are found, so that they differ.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let listeners: Vec<TcpListener> =
         (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;

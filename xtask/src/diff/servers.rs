@@ -6,6 +6,7 @@
 use super::client::Client;
 use super::exchange::Request;
 use super::side::Memory;
+use crate::bench::upstream::free_ports;
 use crate::host::Host;
 use crate::shell::{cmd, quiet};
 use crate::workspace;
@@ -14,7 +15,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ pub async fn start(folder: &Path, program: Option<&Path>) -> Result<Servers> {
     }
     processes.make_folders()?;
     let data = |name: &str| folder.join("servers").join(name);
-    let ports: Vec<u16> = free_ports(4)?;
+    let ports: [u16; 4] = free_ports()?;
 
     let coracle = program.map_or_else(|| workspace::target().join("debug/coracle"), Path::to_path_buf);
     if !coracle.is_file() {
@@ -138,15 +138,6 @@ impl Servers {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-}
-
-/// Ports that nobody listens on. All are held until all are found, so that they differ.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>()?;
-    Ok(listeners
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<Result<_, _>>()?)
 }
 
 fn flags(program: &str, pairs: &[(&str, String)]) -> Vec<String> {

@@ -41,16 +41,12 @@ fn addresses() -> GroupResource {
     GroupResource::new("networking.k8s.io", "ipaddresses")
 }
 
-fn text<'a>(object: &'a Object, path: &[&str]) -> &'a str {
-    object.at(path).and_then(Value::as_str).unwrap_or_default()
-}
-
 fn wants_address(service: &Object) -> bool {
-    text(service, &["spec", "type"]) != "ExternalName"
+    service.text_at(&["spec", "type"]) != "ExternalName"
 }
 
 fn wants_ports(service: &Object) -> bool {
-    match text(service, &["spec", "type"]) {
+    match service.text_at(&["spec", "type"]) {
         "NodePort" => true,
         "LoadBalancer" => {
             service.at(&["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool).unwrap_or(true)
@@ -61,7 +57,8 @@ fn wants_ports(service: &Object) -> bool {
 
 /// Whether nodes answer on a port of its own whether they have an endpoint.
 fn wants_health_port(service: &Object) -> bool {
-    text(service, &["spec", "type"]) == "LoadBalancer" && text(service, &["spec", "externalTrafficPolicy"]) == "Local"
+    service.text_at(&["spec", "type"]) == "LoadBalancer"
+        && service.text_at(&["spec", "externalTrafficPolicy"]) == "Local"
 }
 
 fn health_port(service: &Object) -> Option<u16> {
@@ -86,14 +83,14 @@ impl Local {
         let others = all.iter().filter(|s| (s.namespace(), s.name()) != (but.namespace(), but.name()));
         let (mut ips, mut node_ports) = (BTreeSet::new(), BTreeSet::new());
         for other in others {
-            ips.extend(text(other, &["spec", "clusterIP"]).parse::<IpAddr>().ok());
+            ips.extend(other.text_at(&["spec", "clusterIP"]).parse::<IpAddr>().ok());
             node_ports.extend(ports(other));
         }
         Ok((ips, node_ports))
     }
 
     fn address(&self, service: &Object, taken: &BTreeSet<IpAddr>) -> Result<Option<IpAddr>, Status> {
-        let asked = text(service, &["spec", "clusterIP"]);
+        let asked = service.text_at(&["spec", "clusterIP"]);
         let field = Path::new("spec").child("clusterIPs");
         if asked == "None" {
             return Ok(None);
@@ -188,15 +185,15 @@ impl ServiceAddresses for Local {
         transaction: &mut Transaction,
     ) -> Result<(), Status> {
         let (ips, mut node_ports) = self.taken(backend, service).await?;
-        let held = old.map(|o| text(o, &["spec", "clusterIP"]).to_owned()).unwrap_or_default();
+        let held = old.map(|o| o.text_at(&["spec", "clusterIP"]).to_owned()).unwrap_or_default();
         if wants_address(service) {
-            if text(service, &["spec", "clusterIP"]).is_empty() && !held.is_empty() {
+            if service.text_at(&["spec", "clusterIP"]).is_empty() && !held.is_empty() {
                 service.set_at(&["spec", "clusterIP"], held.clone().into());
             }
-            let keeps = !held.is_empty() && text(service, &["spec", "clusterIP"]) == held;
+            let keeps = !held.is_empty() && service.text_at(&["spec", "clusterIP"]) == held;
             if !keeps && let Some(address) = self.address(service, &ips)? {
                 service.set_at(&["spec", "clusterIP"], address.to_string().into());
-                let created = text(service, &["metadata", "creationTimestamp"]).to_owned();
+                let created = service.text_at(&["metadata", "creationTimestamp"]).to_owned();
                 let object = claim(address, service, &created, service.uid().to_owned());
                 let key = Backend::key(&addresses(), "", object.name());
                 if !dry_run {
@@ -204,7 +201,7 @@ impl ServiceAddresses for Local {
                     transaction.writes.push(Backend::put(&addresses(), &object));
                 }
             }
-            let first = text(service, &["spec", "clusterIP"]).to_owned();
+            let first = service.text_at(&["spec", "clusterIP"]).to_owned();
             service.set_at(&["spec", "clusterIPs"], json!([first]));
             let family = if first.contains(':') { "IPv6" } else { "IPv4" };
             if service.at(&["spec", "ipFamilies"]).is_none() {
@@ -227,7 +224,7 @@ impl ServiceAddresses for Local {
         }
         if let Some(old) = old
             && !held.is_empty()
-            && text(service, &["spec", "clusterIP"]) != held
+            && service.text_at(&["spec", "clusterIP"]) != held
             && !dry_run
             && let Ok(Some(address)) = backend.object(&addresses(), "", &held).await
             && old.uid() == service.uid()
@@ -239,8 +236,8 @@ impl ServiceAddresses for Local {
     }
 
     async fn release(&self, backend: &Backend, service: &Object, keeps: Option<&Object>) {
-        let held = text(service, &["spec", "clusterIP"]);
-        if held.is_empty() || held == "None" || keeps.is_some_and(|k| text(k, &["spec", "clusterIP"]) == held) {
+        let held = service.text_at(&["spec", "clusterIP"]);
+        if held.is_empty() || held == "None" || keeps.is_some_and(|k| k.text_at(&["spec", "clusterIP"]) == held) {
             return;
         }
         let Ok(Some(address)) = backend.object(&addresses(), "", held).await else { return };

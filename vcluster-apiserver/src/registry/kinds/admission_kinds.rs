@@ -264,22 +264,16 @@ fn actions(spec: &Value, errors: &mut ErrorList) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::strategy::Strategy as _;
-
-    fn texts(kind: &Ruled, object: Value) -> Vec<String> {
-        let mut object = apimachinery::Object::from_value(object).unwrap();
-        kind.default(&mut object);
-        kind.validate_create(&object).iter().map(ToString::to_string).collect()
-    }
+    use crate::registry::kinds::ruled::refusals;
 
     #[test]
     fn webhooks_say_where_and_what() {
         let good = json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"url": "https://x"}, "sideEffects": "None",
             "admissionReviewVersions": ["v1"],
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}]});
-        assert_eq!(texts(&VALIDATING_WEBHOOKS, good), Vec::<String>::new());
+        assert_eq!(refusals(&VALIDATING_WEBHOOKS, good), Vec::<String>::new());
         assert_eq!(
-            texts(
+            refusals(
                 &MUTATING_WEBHOOKS,
                 json!({"webhooks": [{"name": "a.b.c", "sideEffects": "Some", "admissionReviewVersions": ["v1"]}]})
             ),
@@ -293,7 +287,7 @@ mod tests {
     #[test]
     fn bindings_name_their_policy() {
         assert_eq!(
-            texts(&VALIDATING_BINDING, json!({"spec": {"paramRef": {}, "validationActions": ["Deny", "Warn"]}})),
+            refusals(&VALIDATING_BINDING, json!({"spec": {"paramRef": {}, "validationActions": ["Deny", "Warn"]}})),
             [
                 "spec.policyName: Required value",
                 "spec.paramRef: Required value: one of name or selector must be specified",

@@ -6,7 +6,6 @@ use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{is_dns1123_label, is_dns1123_subdomain, name_is_dns_subdomain};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A bundle's bytes, at most (`certificates.MaxTrustBundleSize`).
@@ -47,7 +46,7 @@ impl Strategy for TrustBundle {
 }
 
 fn text<'a>(bundle: &'a Object, field: &str) -> &'a str {
-    bundle.at(&["spec", field]).and_then(Value::as_str).unwrap_or_default()
+    bundle.text_at(&["spec", field])
 }
 
 fn named_after_signer(bundle: &Object) -> ErrorList {

@@ -1,5 +1,6 @@
 //! Ingresses and their classes (k8s.io/kubernetes `pkg/apis/networking/validation`).
 
+use super::read::text;
 use super::ruled::Ruled;
 use super::rules::Check;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -45,10 +46,6 @@ pub const CLASS: Ruled = Ruled {
     generation: true,
     ..Ruled::PLAIN
 };
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_default()
-}
 
 fn wrong(path: &Path, value: &str, why: Vec<String>, errors: &mut ErrorList) {
     errors.extend(why.into_iter().map(|why| FieldError::invalid(path, value, why)));

@@ -1,19 +1,12 @@
 //! What a pod's spec must be, and what of it may change (k8s.io/kubernetes `pkg/apis/core/validation`).
 
+use super::read::{list, text};
 use super::{container_rules, tolerations as toleration_rules, volume_rules};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{is_config_map_key, is_dns1123_label, is_relaxed_env_var_name};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-
-fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value[field].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_default()
-}
 
 /// Rules that hold for pods and templates.
 pub fn spec(spec: &Value, path: &Path) -> ErrorList {

@@ -119,3 +119,11 @@ impl Strategy for Ruled {
         self.created_by_put
     }
 }
+
+/// What creation of an object would be refused for, once its defaults are filled in.
+#[cfg(test)]
+pub fn refusals(kind: &Ruled, object: Value) -> Vec<String> {
+    let mut object = Object::from_value(object).unwrap();
+    kind.default(&mut object);
+    kind.validate_create(&object).iter().map(ToString::to_string).collect()
+}

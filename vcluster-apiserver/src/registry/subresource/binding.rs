@@ -1,6 +1,7 @@
 //! `pods/binding` and `bindings`: a scheduler gives a pod its node
 //! (k8s.io/kubernetes `pkg/registry/core/pod/storage/storage.go`).
 
+use super::condition;
 use crate::admission::Operation;
 use crate::api::verb::create::{answer_object, options};
 use crate::api::{Api, Call, decode};
@@ -14,7 +15,7 @@ use apimachinery::field::{FieldError, Path};
 use apimachinery::{GroupResource, GroupVersionKind, GroupVersionResource, Object, Status};
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>, Status> {
     let kind = GroupVersionKind::new("", "v1", "Binding");
@@ -99,29 +100,15 @@ impl Change for Bind {
                 pod.set_at(&["metadata", field, key], value.clone());
             }
         }
-        scheduled(&mut pod, &self.now);
+        condition::hold(&mut pod, "PodScheduled", None, &self.now);
         Ok(pod)
     }
-}
-
-/// Sets condition `PodScheduled` to true.
-fn scheduled(pod: &mut Object, now: &str) {
-    let mut conditions = pod.at(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
-    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-    match conditions.iter_mut().find(|c| c.get("type").and_then(Value::as_str) == Some("PodScheduled")) {
-        Some(existing) => {
-            if existing.get("status").and_then(Value::as_str) != Some("True") {
-                *existing = condition;
-            }
-        }
-        None => conditions.push(condition),
-    }
-    pod.set_at(&["status", "conditions"], conditions.into());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn bind(pod: Value) -> Result<Object, u16> {
         let bind = Bind {

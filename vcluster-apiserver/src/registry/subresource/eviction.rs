@@ -1,6 +1,7 @@
 //! `pods/eviction`: a deletion that pod disruption budgets may refuse
 //! (k8s.io/kubernetes `pkg/registry/core/pod/storage/eviction.go`).
 
+use super::condition;
 use crate::admission::Operation;
 use crate::api::verb::create::{answer_object, options};
 use crate::api::{Api, Call, decode};
@@ -142,27 +143,14 @@ impl Change for Announce {
         if let Some(version) = self.resource_version.as_deref().filter(|version| *version != pod.resource_version()) {
             return conflict("ResourceVersion", version, pod.resource_version(), "modified");
         }
-        let mut target = json!({
-            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-            "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": self.now,
-        });
-        let mut conditions = pod.at(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
-        match conditions.iter_mut().find(|condition| condition["type"] == "DisruptionTarget") {
-            Some(condition) => {
-                if condition["status"] == "True" {
-                    target["lastTransitionTime"] = condition["lastTransitionTime"].take();
-                }
-                *condition = target;
-            }
-            None => conditions.push(target),
-        }
-        pod.set_at(&["status", "conditions"], conditions.into());
+        let reason = ("EvictionByEvictionAPI", "Eviction API: evicting");
+        condition::hold(&mut pod, "DisruptionTarget", Some(reason), &self.now);
         Ok(pod)
     }
 }
 
 fn phase(pod: &Object) -> &str {
-    pod.at(&["status", "phase"]).and_then(Value::as_str).unwrap_or_default()
+    pod.text_at(&["status", "phase"])
 }
 
 /// Pods that no budget protects: finished, pending, or already going.
@@ -259,14 +247,14 @@ impl Change for Spend {
         budget.set_at(&["status", "disruptionsAllowed"], json!(allowed - 1));
         budget.set_at(&["status", "disruptedPods", &self.pod], self.now.as_str().into());
         if allowed == 1 {
-            condition(&mut budget, &self.now);
+            exhaust(&mut budget, &self.now);
         }
         Ok(budget)
     }
 }
 
 /// `DisruptionAllowed` turns false with the last disruption.
-fn condition(budget: &mut Object, now: &str) {
+fn exhaust(budget: &mut Object, now: &str) {
     let mut conditions = budget.at(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
     conditions.retain(|c| c.get("type").and_then(Value::as_str) != Some("DisruptionAllowed"));
     conditions.push(json!({
