@@ -1,9 +1,10 @@
 //! Recounts what namespaces use of their quotas. Upstream's `pkg/controller/resourcequota` and `pkg/quota/v1`.
 //!
 //! Owns the status of quotas together with admission, which charges what is added; this charges back what ends. Woken by
-//! quotas and by objects that come, go or end in a namespace that has quotas.
+//! quotas that change and by objects that go or end in a namespace that has quotas; every five minutes all are counted anew.
 
 mod usage;
+mod wake;
 
 use crate::api::{Api, ApiError};
 use crate::controller::{Descriptor, Reconcile, Watch, key_of};
@@ -24,6 +25,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// `--resource-quota-sync-period` of upstream.
+const RESYNC: Duration = Duration::from_mins(5);
 
 /// Amounts by resource name.
 type Amounts = BTreeMap<String, Quantity>;
@@ -94,6 +98,12 @@ fn of_namespace(quotas: &Store<ResourceQuota>, namespace: &str) -> Vec<Key> {
     quotas.list_in(namespace).iter().map(|quota| key_of(&**quota)).collect()
 }
 
+/// The quotas to count anew for a change of one object.
+fn affected<K: Meta>(quotas: &Store<ResourceQuota>, event: &Event<K>, wakes: fn(&Event<K>) -> bool) -> Vec<Key> {
+    let object = event.latest().filter(|_| wakes(event));
+    object.map(|object| of_namespace(quotas, object.namespace())).unwrap_or_default()
+}
+
 #[async_trait]
 impl Reconcile for Quotas {
     fn descriptor(&self) -> Descriptor {
@@ -106,31 +116,26 @@ impl Reconcile for Quotas {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        let (by_pod, by_service, by_any) = (self.own.clone(), self.services.clone(), self.own.clone());
-        let quotas = self.own.clone();
-        let ended = move |event: &Event<Pod>| {
-            let is = |pod: &Option<Arc<Pod>>| pod.as_ref().map(|pod| (pods::is_terminal(pod), pod.spec.clone()));
-            let Some(pod) = event.latest().filter(|_| is(&event.old) != is(&event.new)) else { return Vec::new() };
-            of_namespace(&by_pod, pod.namespace())
-        };
+        let (by_pod, by_service, by_claim, by_any) =
+            (self.own.clone(), self.own.clone(), self.own.clone(), self.own.clone());
         let mut watches = vec![
-            Watch::own(&self.informers, &self.own),
-            Watch::on(&self.informers, &self.pods, ended),
-            Watch::on(&self.informers, &by_service, move |event| {
-                event.latest().map(|service| of_namespace(&quotas, service.namespace())).unwrap_or_default()
+            Watch::on(&self.informers, &self.own, |event| {
+                let changed = event.latest().filter(|_| wake::quota(event));
+                changed.map(|quota| key_of(&**quota)).into_iter().collect()
             }),
-            Watch::on(&self.informers, &self.claims, |_| Vec::new()),
+            Watch::on(&self.informers, &self.pods, move |event| affected(&by_pod, event, wake::pod)),
+            Watch::on(&self.informers, &self.services, move |event| affected(&by_service, event, wake::service)),
+            Watch::on(&self.informers, &self.claims, move |event| affected(&by_claim, event, wake::claim)),
         ];
         if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let keys = stream::unfold(seen, |mut seen| async { Some((seen.recv().await?, seen)) });
-            let wake = move |Seen { event, .. }: Seen| {
+            let ended = move |Seen { event, .. }: Seen| {
                 // Changes of an object count only where they are watched above.
-                let moved = event.old.is_none() || event.new.is_none();
-                let object = event.latest().filter(|_| moved);
+                let object = event.latest().filter(|_| event.new.is_none());
                 object.map(|object| of_namespace(&by_any, object.namespace())).unwrap_or_default()
             };
             let monitors = self.monitors.clone();
-            watches.push(Watch::of(async move { monitors.ready().await }, keys.map(wake).boxed()));
+            watches.push(Watch::of(async move { monitors.ready().await }, keys.map(ended).boxed()));
         }
         watches
     }
@@ -144,6 +149,7 @@ impl Reconcile for Quotas {
 
 fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
+    plan.again_after(RESYNC);
     let quota = &observed.quota;
     let hard = quota.spec.as_ref().and_then(|spec| spec.hard.clone()).unwrap_or_default();
     let usage = usage::total(observed, now);

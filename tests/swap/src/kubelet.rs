@@ -3,8 +3,8 @@
 //!
 //! A pod that restarts runs for ever; one that does not has succeeded as soon as it ran; one that is deleted is gone at once.
 
-use crate::api::Api;
-use anyhow::{Context, Result};
+use crate::api::{Api, until};
+use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -30,6 +30,16 @@ impl Kubelet {
     pub async fn start(api: Api) -> Result<Kubelet> {
         for node in NODES {
             join(&api, node, CPUS).await?;
+        }
+        // Admission taints new nodes until the node lifecycle controller has seen them Ready; a pod that comes between the
+        // first node's turn and the second's has one node to go to.
+        for node in NODES {
+            until(&format!("node {node} is free of taints"), 60, async || {
+                let node = api.get(&format!("/api/v1/nodes/{node}")).await?;
+                ensure!(node["spec"]["taints"].is_null(), "{}", node["spec"]["taints"]);
+                Ok(())
+            })
+            .await?;
         }
         let mut tasks = JoinSet::new();
         tasks.spawn(pods(api.clone()));
