@@ -14,6 +14,7 @@ mod entry;
 mod http;
 mod informers;
 mod metadata;
+pub mod shared;
 mod store;
 mod subscription;
 

@@ -9,6 +9,7 @@ mod validation;
 
 pub use plugins::{PluginEntry, PluginSet, Plugins};
 
+use schema::configuration::{self, ConfigurationError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -98,10 +99,8 @@ pub struct ExtenderTls {
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("the scheduler's configuration cannot be read: {0}")]
-    Syntax(String),
-    #[error("no kind {kind:?} is registered for version {version:?}, want {KIND} of {API_VERSION}")]
-    Kind { version: String, kind: String },
+    #[error("the scheduler's configuration: {0}")]
+    File(#[from] ConfigurationError),
     #[error("decoding .profiles[{profile}].pluginConfig[{index}]: decoding args for plugin {plugin}: {message}")]
     Args { profile: usize, index: usize, plugin: String, message: String },
     #[error("{}", .0.join(", "))]
@@ -114,10 +113,6 @@ pub enum ConfigError {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
     parallelism: Option<i32>,
     /// The process that embeds the scheduler elects and connects; these are read and left.
     #[serde(default, rename = "leaderElection")]
@@ -180,10 +175,7 @@ impl Default for Config {
 impl Config {
     /// Reads a `KubeSchedulerConfiguration` in YAML or JSON.
     pub fn read(text: &str) -> Result<Self, ConfigError> {
-        let file: File = serde_saphyr::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string()))?;
-        if file.api_version != API_VERSION || file.kind != KIND {
-            return Err(ConfigError::Kind { version: file.api_version, kind: file.kind });
-        }
+        let file: File = configuration::read(text, API_VERSION, KIND)?;
         let mut invalid = Vec::new();
         let mut profiles = if file.profiles.is_empty() { vec![FileProfile::default()] } else { file.profiles };
         if let [only] = &mut profiles[..] {

@@ -111,7 +111,10 @@ fn what_is_refused() {
         let error = read(rest).expect_err(rest).to_string();
         assert!(error.contains(expected), "{rest}: {error}");
     }
-    assert!(matches!(Config::read("apiVersion: v1\nkind: Pod\n"), Err(ConfigError::Kind { .. })));
+    assert!(matches!(
+        Config::read("apiVersion: v1\nkind: Pod\n"),
+        Err(ConfigError::File(ConfigurationError::Kind { .. }))
+    ));
 }
 
 proptest! {

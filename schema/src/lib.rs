@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod columns;
+pub mod configuration;
 pub mod decode;
 pub mod description;
 pub mod json;

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use schema::configuration;
 use serde::Deserialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -126,7 +127,8 @@ impl Endpoint {
 
     /// The server of a kubeconfig's current context. Files that it names are relative to `folder`.
     pub fn from_kubeconfig(text: &str, folder: &Path) -> Result<Self, Error> {
-        let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|e| Error::Kubeconfig(e.to_string()))?;
+        let config = configuration::tree(text).map_err(|e| Error::Kubeconfig(e.to_string()))?;
+        let config: Kubeconfig = serde_json::from_value(config).map_err(|e| Error::Kubeconfig(e.to_string()))?;
         let missing = |what: &str| Error::Kubeconfig(format!("{what} is missing"));
         let context = config.contexts.into_iter().find(|c| c.name == config.current_context);
         let context = context.ok_or_else(|| missing("the current context"))?.context;

@@ -5,13 +5,16 @@
 //! processes are started, watched and ended in [`process`], and upstream's control plane in [`upstream`].
 //! What a bench starts it takes away again, also when it fails.
 
+mod api;
 mod figure;
+mod idle;
 mod poll;
 mod process;
 mod tenant;
 mod timeline;
 pub mod upstream;
 
+use crate::shell::{cmd, read};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -19,13 +22,25 @@ use std::process::ExitCode;
 pub enum Command {
     /// How soon a tenant and its first pod are there, and what an idle tenant costs.
     Tenant(tenant::Options),
+    /// What an API server does per second, how long it takes, and what it holds.
+    Api(api::Options),
 }
 
 /// Success when every bar holds, failure when one is missed; an error when nothing could be measured.
 pub fn run(command: &Command) -> Result<ExitCode> {
     let report = match command {
         Command::Tenant(options) => tenant::run(options)?,
+        Command::Api(options) => api::run(options)?,
     };
     print!("{report}");
     Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the figures depend on besides the programs.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
+    let kernel = read(&mut cmd("uname", ["-sr"])).unwrap_or_default();
+    format!("machine: {cores} cores, {}, load {load} at the end", kernel.trim())
 }

@@ -29,13 +29,20 @@ pub fn binary() -> PathBuf {
     workspace::target().join("image/coracle")
 }
 
+/// How the binary is linked: with the C library inside.
+const STATIC: &str = "-C target-feature=+crt-static";
+/// Functions of the same instructions are one function, and relocations are packed (each is three words of the file otherwise,
+/// and there are tens of thousands). Words of lld, with which rustc links on this architecture only.
+const SMALL: &str =
+    if cfg!(target_arch = "x86_64") { "-C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr" } else { "" };
+
 /// Builds the binary and writes target/image/coracle.tar.
 pub fn build(options: &Options) -> Result<PathBuf> {
     let profile = if options.quick { "quick" } else { "release" };
     // Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut cargo = cmd("cargo", ["build", "--package", "coracle", "--profile", profile, "--target", &target]);
-    cargo.current_dir(workspace::root()).env("RUSTFLAGS", "-C target-feature=+crt-static");
+    cargo.current_dir(workspace::root()).env("RUSTFLAGS", [STATIC, SMALL].join(" "));
     run(&mut cargo).context("building coracle")?;
     let built = workspace::target().join(&target).join(profile).join("coracle");
 

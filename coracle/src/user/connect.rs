@@ -12,6 +12,7 @@ use operator::TenantCluster;
 use operator::api::ExposeType;
 use operator::desired::secrets::kubeconfig_name;
 use operator::desired::service::API_PORT;
+use schema::yaml::to_yaml;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,7 +93,7 @@ impl Args {
             return Ok(Some(run(program, arguments, config).await?));
         }
         if self.print {
-            print::line(&serde_saphyr::to_string(config)?);
+            print::line(&to_yaml(config)?);
             return Ok(None);
         }
         let path = self.kubeconfig.clone().map_or_else(kubeconfig::default_path, Ok)?;

@@ -1,6 +1,7 @@
 //! Kubeconfig files as trees: what this program does not know in them stays as it is.
 
 use anyhow::Context as _;
+use schema::yaml::{from_yaml, to_yaml};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -30,14 +31,14 @@ pub fn read(path: &Path) -> anyhow::Result<Value> {
 }
 
 pub fn parse(text: &str) -> anyhow::Result<Value> {
-    Ok(serde_saphyr::from_str(text)?)
+    Ok(from_yaml(text.as_bytes())?.0)
 }
 
 /// Writes a file that only its owner can read.
 pub fn write(path: &Path, config: &Value) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let text = serde_saphyr::to_string(config).context("cannot write a kubeconfig")?;
+    let text = to_yaml(config).context("cannot write a kubeconfig")?;
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }

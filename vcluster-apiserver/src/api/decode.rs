@@ -9,6 +9,7 @@ use apimachinery::{GroupVersionKind, Object, Status};
 use bytes::Bytes;
 use http::HeaderMap;
 use schema::DecodeError;
+use schema::yaml::from_yaml;
 use serde_json::Value;
 
 /// What a body is decoded into.
@@ -29,7 +30,7 @@ pub fn object(
     validation: FieldValidation,
 ) -> Result<Object, Status> {
     let encoding = negotiate::request(headers, expected.protobuf)?;
-    let json = to_json(encoding, body).map_err(|status| match encoding {
+    let (json, twice) = to_json(encoding, body).map_err(|status| match encoding {
         Encoding::Protobuf if !body.starts_with(&schema::codec::MAGIC) => {
             let why = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
             unrecognized(expected.kind, why, body)
@@ -38,10 +39,11 @@ pub fn object(
     })?;
     let meta = schema::type_meta(&json).map_err(|e| unrecognized(expected.kind, &e.to_string(), body))?;
     check_type(&meta.0, &meta.1, expected.kind)?;
-    let (value, strict) = expected.model.decode(&json).map_err(|e| match e {
+    let (value, found) = expected.model.decode(&json).map_err(|e| match e {
         DecodeError::Value(why) => cannot_handle(expected.kind, &why),
         other => unrecognized(expected.kind, &other.to_string(), body),
     })?;
+    let strict = [twice, found].concat();
     let object = Object::from_value(value);
     let mut object = object.ok_or_else(|| cannot_handle(expected.kind, "metadata is no object"))?;
     if validation == FieldValidation::Strict && !strict.is_empty() {
@@ -101,26 +103,24 @@ fn summary(body: &[u8]) -> String {
     }
 }
 
-/// The JSON of a body in any of the encodings.
-pub fn to_json(encoding: Encoding, body: &Bytes) -> Result<Bytes, Status> {
+/// The JSON of a body in any of the encodings, and the fields that stand twice in YAML: JSON keeps them.
+fn to_json(encoding: Encoding, body: &Bytes) -> Result<(Bytes, Vec<String>), Status> {
     match encoding {
-        Encoding::Json => Ok(body.clone()),
-        Encoding::Yaml => yaml(body).map(|tree| tree.to_string().into()),
-        Encoding::Protobuf => super::codec::from_protobuf(body).map(Into::into),
+        Encoding::Json => Ok((body.clone(), Vec::new())),
+        Encoding::Yaml => {
+            let (tree, twice) = from_yaml(body).map_err(|error| Status::bad_request(error.to_string()))?;
+            Ok((tree.to_string().into(), twice))
+        }
+        Encoding::Protobuf => Ok((super::codec::from_protobuf(body)?.into(), Vec::new())),
     }
 }
 
 /// A body as a free tree, with the fields that stand twice in it.
 pub fn tree(encoding: Encoding, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
-    let json = to_json(encoding, body)?;
-    schema::decode::decode(None, &json, schema::FieldValidation::Warn).map_err(|e| Status::bad_request(e.to_string()))
-}
-
-/// 400 for what is no YAML; YAML with a key twice is none.
-fn yaml(body: &[u8]) -> Result<Value, Status> {
-    let text =
-        std::str::from_utf8(body).map_err(|_| Status::bad_request("yaml: control characters are not allowed"))?;
-    serde_saphyr::from_str(text).map_err(|e| Status::bad_request(format!("error converting YAML to JSON: yaml: {e}")))
+    let (json, twice) = to_json(encoding, body)?;
+    let decoded = schema::decode::decode(None, &json, schema::FieldValidation::Warn);
+    let (tree, found) = decoded.map_err(|e| Status::bad_request(e.to_string()))?;
+    Ok((tree, [twice, found].concat()))
 }
 
 /// Says what decoding found, as the client wants it said.
@@ -194,8 +194,10 @@ mod tests {
 
     #[test]
     fn yaml_is_read_as_json() {
-        assert_eq!(yaml(b"a: 1\nb: [x, z]\n").unwrap(), serde_json::json!({"a": 1, "b": ["x", "z"]}));
-        assert!(yaml(b"a: 1\na: 2\n").is_err());
+        let read = |text: &'static str| tree(Encoding::Yaml, &Bytes::from(text)).unwrap();
+        assert_eq!(read("a: 1\nb: [x, z]\n"), (serde_json::json!({"a": 1, "b": ["x", "z"]}), Vec::new()));
+        let twice = "yaml: unmarshal errors:\n  line 2: key \"a\" already set in map";
+        assert_eq!(read("a: 1\na: 2\n"), (serde_json::json!({"a": 2}), vec![twice.to_owned()]));
     }
 
     proptest! {

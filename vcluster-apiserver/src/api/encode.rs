@@ -8,6 +8,7 @@ use apimachinery::{GroupVersionKind, Object, Status};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY};
 use http::{HeaderMap, Response, StatusCode};
+use schema::yaml::to_yaml;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -106,7 +107,7 @@ pub fn write(accepted: &Accepted, kind: &GroupVersionKind, json: Bytes) -> Resul
         Encoding::Json => Ok(json),
         Encoding::Yaml => {
             let tree: Value = serde_json::from_slice(&json).map_err(|e| Status::internal(e.to_string()))?;
-            let text = serde_saphyr::to_string(&tree).map_err(|e| Status::internal(e.to_string()))?;
+            let text = to_yaml(&tree).map_err(|e| Status::internal(e.to_string()))?;
             Ok(text.into_bytes().into())
         }
         Encoding::Protobuf => super::codec::to_protobuf(kind, &json),

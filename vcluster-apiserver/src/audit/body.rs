@@ -7,6 +7,7 @@ use crate::api::codec;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use schema::yaml::from_yaml;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -28,8 +29,7 @@ pub fn json(headers: &HeaderMap, body: &Bytes) -> Option<Bytes> {
     let json: Bytes = if media.contains("protobuf") {
         codec::from_protobuf(&body).ok()?.into()
     } else if media.contains("yaml") {
-        let tree: Value = serde_saphyr::from_str(std::str::from_utf8(&body).ok()?).ok()?;
-        tree.to_string().into()
+        from_yaml(&body).ok()?.0.to_string().into()
     } else {
         body
     };

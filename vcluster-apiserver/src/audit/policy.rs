@@ -2,6 +2,7 @@
 //! k8s.io/apiserver `pkg/audit/policy/{reader,checker}.go`, `pkg/apis/audit/validation`).
 
 use crate::authz::Attributes;
+use schema::configuration::{self, ConfigurationError};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,8 +26,6 @@ pub enum Stage {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Policy {
-    api_version: String,
-    kind: String,
     #[serde(default)]
     #[expect(dead_code, reason = "a policy may carry metadata, which says nothing to the server")]
     metadata: serde_json::Value,
@@ -71,10 +70,8 @@ pub struct Telling {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("the audit policy cannot be read: {0}")]
-    Syntax(String),
-    #[error("the audit policy is a {kind} of {version}, not a Policy of audit.k8s.io/v1")]
-    Kind { version: String, kind: String },
+    #[error("the audit policy: {0}")]
+    File(#[from] ConfigurationError),
     #[error("the audit policy has no rules")]
     Empty,
     #[error("rule {rule} of the audit policy: {why}")]
@@ -84,10 +81,7 @@ pub enum Error {
 impl Policy {
     /// Reads a YAML or JSON file.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let policy: Self = serde_saphyr::from_str(text).map_err(|e| Error::Syntax(e.to_string()))?;
-        if policy.api_version != "audit.k8s.io/v1" || policy.kind != "Policy" {
-            return Err(Error::Kind { version: policy.api_version, kind: policy.kind });
-        }
+        let policy: Self = configuration::read(text, "audit.k8s.io/v1", "Policy")?;
         if policy.rules.is_empty() {
             return Err(Error::Empty);
         }

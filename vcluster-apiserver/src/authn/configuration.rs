@@ -5,6 +5,7 @@
 //! happen would give somebody another's rights.
 
 use crate::outbound::Trust;
+use schema::configuration::{self, ConfigurationError};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -49,10 +50,8 @@ pub struct Claim {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("the authentication configuration cannot be read: {0}")]
-    Syntax(String),
-    #[error("it is a {kind} of {version}, not an AuthenticationConfiguration of apiserver.config.k8s.io/v1")]
-    Kind { version: String, kind: String },
+    #[error("the authentication configuration: {0}")]
+    File(#[from] ConfigurationError),
     #[error("{path}: {why}")]
     Invalid { path: String, why: &'static str },
 }
@@ -60,8 +59,6 @@ pub enum Error {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    api_version: String,
-    kind: String,
     #[serde(default)]
     jwt: Vec<JwtFile>,
     anonymous: Option<AnonymousFile>,
@@ -146,10 +143,7 @@ const CEL: &str = "CEL expressions are not supported";
 impl Configuration {
     /// Reads a YAML or JSON file. `own`: the issuers of this server's own tokens, which nobody else may be.
     pub fn parse(text: &str, own: &[String]) -> Result<Self, Error> {
-        let file: File = serde_saphyr::from_str(text).map_err(|e| Error::Syntax(e.to_string()))?;
-        if file.api_version != "apiserver.config.k8s.io/v1" || file.kind != "AuthenticationConfiguration" {
-            return Err(Error::Kind { version: file.api_version, kind: file.kind });
-        }
+        let file: File = configuration::read(text, "apiserver.config.k8s.io/v1", "AuthenticationConfiguration")?;
         if file.jwt.len() > MOST_ISSUERS {
             return Err(Error::Invalid { path: "jwt".to_owned(), why: "there are too many" });
         }

@@ -3,6 +3,7 @@
 //!
 //! It refuses what upstream refuses, and match conditions, which are CEL and not evaluated yet.
 
+use schema::configuration::{self, ConfigurationError};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -31,10 +32,8 @@ pub struct Webhook {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("the authorization configuration cannot be read: {0}")]
-    Syntax(String),
-    #[error("it is a {kind} of {version}, not an AuthorizationConfiguration of apiserver.config.k8s.io/v1")]
-    Kind { version: String, kind: String },
+    #[error("the authorization configuration: {0}")]
+    File(#[from] ConfigurationError),
     #[error("authorizers[{index}]: {why}")]
     Invalid { index: usize, why: &'static str },
 }
@@ -42,8 +41,6 @@ pub enum Error {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    api_version: String,
-    kind: String,
     #[serde(default)]
     authorizers: Vec<AuthorizerFile>,
 }
@@ -90,10 +87,7 @@ struct ConnectionFile {
 
 /// Reads a YAML or JSON file.
 pub fn parse(text: &str) -> Result<Vec<Kind>, Error> {
-    let file: File = serde_saphyr::from_str(text).map_err(|e| Error::Syntax(e.to_string()))?;
-    if file.api_version != "apiserver.config.k8s.io/v1" || file.kind != "AuthorizationConfiguration" {
-        return Err(Error::Kind { version: file.api_version, kind: file.kind });
-    }
+    let file: File = configuration::read(text, "apiserver.config.k8s.io/v1", "AuthorizationConfiguration")?;
     if file.authorizers.is_empty() {
         return Err(Error::Invalid { index: 0, why: "at least one is required" });
     }
@@ -181,7 +175,7 @@ mod tests {
 
     #[test]
     fn authorizers_come_in_order() {
-        let kinds = parse(&file(&format!("{{type: Node, name: n}}, {HOOK}, {{type: RBAC, name: r}}"))).unwrap();
+        let kinds = parse(&file(&format!("{{type: Node, name: node}}, {HOOK}, {{type: RBAC, name: r}}"))).unwrap();
         let webhook = Webhook {
             name: "w".into(),
             kubeconfig: "/etc/hook".into(),

@@ -255,7 +255,7 @@ mod tests {
         let mut all = BTreeMap::new();
         for file in files {
             let text = std::fs::read_to_string(format!("{folder}/{file}.yaml")).ok()?;
-            let list: Value = serde_saphyr::from_str(&text).unwrap();
+            let (list, _) = schema::yaml::from_yaml(text.as_bytes()).unwrap();
             for item in list["items"].as_array().unwrap() {
                 all.insert(identity(item), normalized(item));
             }

@@ -6,6 +6,7 @@ use super::cipher::Cipher;
 use super::provider::{Provider, Providers};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schema::configuration::{self, ConfigurationError};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,10 +19,8 @@ pub struct Encryption {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("the encryption configuration cannot be read: {0}")]
-    Syntax(String),
-    #[error("it is a {kind} of {version}, not an EncryptionConfiguration of apiserver.config.k8s.io/v1")]
-    Kind { version: String, kind: String },
+    #[error("the encryption configuration: {0}")]
+    File(#[from] ConfigurationError),
     #[error("{path}: {why}")]
     Invalid { path: String, why: String },
 }
@@ -29,8 +28,6 @@ pub enum Error {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    api_version: String,
-    kind: String,
     #[serde(default)]
     resources: Vec<Rule>,
 }
@@ -77,10 +74,7 @@ fn invalid(path: impl Into<String>, why: impl Into<String>) -> Error {
 impl Encryption {
     /// Reads a YAML or JSON file.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let file: File = serde_saphyr::from_str(text).map_err(|e| Error::Syntax(e.to_string()))?;
-        if file.api_version != "apiserver.config.k8s.io/v1" || file.kind != "EncryptionConfiguration" {
-            return Err(Error::Kind { version: file.api_version, kind: file.kind });
-        }
+        let file: File = configuration::read(text, "apiserver.config.k8s.io/v1", "EncryptionConfiguration")?;
         if file.resources.is_empty() {
             return Err(invalid("resources", "at least one is required"));
         }

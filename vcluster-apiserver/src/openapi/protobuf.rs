@@ -4,6 +4,7 @@
 //! One small interpreter writes JSON by tables of the messages' fields. A table names only what our documents contain;
 //! what it does not name is an extension if it begins with `x-`, and an error of ours otherwise, which tests find.
 
+use schema::yaml::to_yaml;
 use serde_json::Value;
 
 pub mod three;
@@ -160,7 +161,7 @@ pub fn named(name: &str, shape: &Shape, value: &Value) -> Vec<u8> {
 
 /// A value as YAML in block style.
 fn yaml(value: &Value) -> String {
-    let mut text = serde_saphyr::to_string(value).unwrap_or_default();
+    let mut text = to_yaml(value).unwrap_or_default();
     if !text.ends_with('\n') {
         text.push('\n');
     }

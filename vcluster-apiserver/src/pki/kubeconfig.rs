@@ -58,7 +58,7 @@ impl Kubeconfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     #[test]
     fn the_yaml_reads_back() {
@@ -70,7 +70,7 @@ mod tests {
             credentials: Credentials::Certificate { certificate: "C".into(), key: "K".into() },
             namespace: None,
         };
-        let read: Value = serde_saphyr::from_str(&config.to_yaml()).unwrap();
+        let (read, _) = schema::yaml::from_yaml(config.to_yaml().as_bytes()).unwrap();
         assert_eq!(read["current-context"], "demo: \"x\"");
         let cluster = json!({ "server": "https://10.0.0.1:443", "certificate-authority-data": "UEVN" });
         assert_eq!(read["clusters"][0]["cluster"], cluster);

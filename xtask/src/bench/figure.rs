@@ -1,6 +1,6 @@
 //! What a bench found: figures of ours beside upstream's, some with a bar, and the verdict over them. Pure.
 //!
-//! Smaller is better in every figure, so a ratio says how many times less ours is, and a bar is what ours must stay under.
+//! A ratio says how many times better ours is: less of everything, but more per second.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +13,17 @@ pub enum Unit {
     /// 10^6 bytes: files.
     MB,
     Millicores,
+    /// Requests, or other work done: the only unit of which more is better.
+    PerSecond,
+}
+
+/// What ours is held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bar {
+    /// Ours must stay under it.
+    Below(f64),
+    /// Ours must be so many times better than upstream's.
+    Times(f64),
 }
 
 impl Unit {
@@ -24,6 +35,7 @@ impl Unit {
             Unit::MiB => format!("{value:.1} MiB"),
             Unit::MB => format!("{value:.1} MB"),
             Unit::Millicores => format!("{value:.1} m"),
+            Unit::PerSecond => format!("{value:.0}/s"),
         }
     }
 }
@@ -35,24 +47,46 @@ pub struct Figure {
     pub unit: Unit,
     pub ours: f64,
     pub theirs: f64,
-    /// What ours must stay under.
-    pub bar: Option<f64>,
+    pub bar: Option<Bar>,
 }
 
 impl Figure {
     fn holds(&self) -> bool {
-        self.bar.is_none_or(|bar| self.ours < bar)
+        match self.bar {
+            None => true,
+            Some(Bar::Below(bar)) => self.ours < bar,
+            Some(Bar::Times(bar)) => self.times().is_some_and(|times| times >= bar),
+        }
+    }
+
+    /// How many times better ours is; `None` where one side has nothing.
+    fn times(&self) -> Option<f64> {
+        let (more, less) = match self.unit {
+            Unit::PerSecond => (self.ours, self.theirs),
+            _ => (self.theirs, self.ours),
+        };
+        (less > 0.0).then(|| more / less)
     }
 
     fn ratio(&self) -> String {
-        if self.ours > 0.0 { format!("{:.1}x", self.theirs / self.ours) } else { "-".to_owned() }
+        self.times().map_or_else(|| "-".to_owned(), |times| format!("{times:.1}x"))
+    }
+
+    fn bar(&self) -> Option<String> {
+        Some(match self.bar? {
+            Bar::Below(bar) => format!("< {}", self.unit.show(bar)),
+            Bar::Times(bar) => format!(">= {bar:.1}x"),
+        })
     }
 
     /// The figure against its bar, for the verdict.
     fn judged(&self) -> Option<String> {
-        let (name, ours, bar) = (self.name, self.unit.show(self.ours), self.unit.show(self.bar?));
-        let sign = if self.holds() { "<" } else { "NOT <" };
-        Some(format!("{name} {ours} {sign} {bar}"))
+        let held = match self.bar? {
+            Bar::Below(_) => self.unit.show(self.ours),
+            Bar::Times(_) => self.ratio(),
+        };
+        let not = if self.holds() { "" } else { "NOT " };
+        Some(format!("{} {held} {not}{}", self.name, self.bar()?))
     }
 }
 
@@ -72,9 +106,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let head = ["", "ours", "upstream", "less", "bar"].map(str::to_owned);
+        let head = ["", "ours", "upstream", "better", "bar"].map(str::to_owned);
         let rows = self.figures.iter().map(|figure| {
-            let bar = figure.bar.map_or_else(String::new, |bar| format!("< {}", figure.unit.show(bar)));
+            let bar = figure.bar().unwrap_or_default();
             let show = |value| figure.unit.show(value);
             [figure.name.to_owned(), show(figure.ours), show(figure.theirs), figure.ratio(), bar]
         });
@@ -117,22 +151,22 @@ pub fn median(times: impl IntoIterator<Item = Duration>) -> f64 {
 mod tests {
     use super::*;
 
-    fn figure(name: &'static str, unit: Unit, ours: f64, bar: Option<f64>) -> Figure {
+    fn figure(name: &'static str, unit: Unit, ours: f64, bar: Option<Bar>) -> Figure {
         Figure { name, unit, ours, theirs: 10.0, bar }
     }
 
     #[test]
     fn the_verdict_names_every_bar_with_its_figure() {
-        let under = figure("Ready", Unit::Seconds, 3.9, Some(4.0));
+        let under = figure("Ready", Unit::Seconds, 3.9, Some(Bar::Below(4.0)));
         let free = figure("PSS", Unit::MiB, 900.0, None);
         for (third, passes, verdict) in [
             (
-                figure("CPU", Unit::Millicores, 9.94, Some(10.0)),
+                figure("CPU", Unit::Millicores, 9.94, Some(Bar::Below(10.0))),
                 true,
                 "PASS tenant: Ready 3.90 s < 4.00 s, CPU 9.9 m < 10.0 m",
             ),
             (
-                figure("CPU", Unit::Millicores, 10.0, Some(10.0)),
+                figure("CPU", Unit::Millicores, 10.0, Some(Bar::Below(10.0))),
                 false,
                 "MISS tenant: Ready 3.90 s < 4.00 s, CPU 10.0 m NOT < 10.0 m",
             ),
@@ -144,11 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bar_may_be_a_ratio() {
+        let rate = Figure { name: "get", unit: Unit::PerSecond, ours: 39.0, theirs: 10.0, bar: Some(Bar::Times(4.0)) };
+        assert_eq!(rate.judged().unwrap(), "get 3.9x NOT >= 4.0x");
+        let faster = Figure { ours: 40.0, ..rate };
+        assert_eq!(faster.judged().unwrap(), "get 4.0x >= 4.0x");
+        let time = figure("list", Unit::Seconds, 2.5, Some(Bar::Times(4.0)));
+        assert_eq!(time.judged().unwrap(), "list 4.0x >= 4.0x");
+        let nothing = figure("list", Unit::Seconds, 0.0, Some(Bar::Times(4.0)));
+        assert!(!nothing.holds());
+    }
+
+    #[test]
     fn a_report_is_a_table_then_its_notes_then_the_verdict() {
-        let figures = vec![figure("Ready", Unit::Seconds, 0.25, Some(4.0)), figure("PSS", Unit::MiB, 0.0, None)];
+        let figures =
+            vec![figure("Ready", Unit::Seconds, 0.25, Some(Bar::Below(4.0))), figure("PSS", Unit::MiB, 0.0, None)];
         let text = Report { bench: "x", figures, notes: vec!["a note".to_owned()] }.to_string();
         let expected = "\
-       ours     upstream   less       bar
+       ours     upstream   better       bar
 Ready  0.250 s   10.00 s  40.0x  < 4.00 s
 PSS    0.0 MiB  10.0 MiB      -
 a note

@@ -6,14 +6,14 @@ use super::process::Process;
 use crate::shell::cmd;
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Who asks.
-pub struct Client<'a> {
-    pub certificate: &'a Path,
-    pub key: &'a Path,
+pub struct Client {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// The moment of the first 200, asked for every `pause`. A refused connection counts as a no; the end of the server's process is an error.

@@ -5,19 +5,17 @@
 //! same minute. The bars are the first ones of the project; the aim is below them (docs/bench.md).
 
 mod creation;
-mod idle;
 
-use super::figure::{Figure, Report, Unit, median};
+use super::figure::{Bar, Figure, Report, Unit, median};
+use super::idle::{self, Usage};
 use super::poll::first_ok;
 use super::process::{Process, Ticks};
 use super::upstream::{ControlPlane, PROGRAMS, free_ports, keys::Keys, program};
 use crate::host::{self, Cluster};
-use crate::shell::read;
 use crate::upstream::{self, Set};
 use crate::{image, launch, workspace};
 use anyhow::{Context, Result};
 use creation::{Creation, Tenants, process_of};
-use idle::Usage;
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
@@ -150,14 +148,26 @@ fn report(starts: &Starts, ours: &Usage, theirs: &[Usage]) -> Result<Report> {
     let readyz = median(starts.planes.iter().map(|plane| plane.0));
     let image = workspace::target().join("image/coracle.tar");
     let figures = vec![
-        figure("create to Ready", Unit::Seconds, of(|creation| creation.ready), usable, Some(4.0)),
-        figure("create to first pod", Unit::Seconds, of(|creation| creation.first_pod), usable + host_pod, Some(8.0)),
+        figure("create to Ready", Unit::Seconds, of(|creation| creation.ready), usable, Some(Bar::Below(4.0))),
+        figure(
+            "create to first pod",
+            Unit::Seconds,
+            of(|creation| creation.first_pod),
+            usable + host_pod,
+            Some(Bar::Below(8.0)),
+        ),
         figure("pod to Running", Unit::Seconds, of(|creation| creation.pod), host_pod, None),
-        figure("process to /readyz", Unit::Seconds, median(starts.served.iter().copied()), readyz, Some(0.3)),
-        figure("idle RSS", Unit::MiB, resident(ours), sum(resident), Some(35.0)),
+        figure(
+            "process to /readyz",
+            Unit::Seconds,
+            median(starts.served.iter().copied()),
+            readyz,
+            Some(Bar::Below(0.3)),
+        ),
+        figure("idle RSS", Unit::MiB, resident(ours), sum(resident), Some(Bar::Below(35.0))),
         figure("idle PSS", Unit::MiB, proportional(ours), sum(proportional), None),
-        figure("idle CPU", Unit::Millicores, ours.millicores, sum(|usage| usage.millicores), Some(10.0)),
-        figure("binary", Unit::MB, megabytes(&image::binary())?, programs, Some(25.0)),
+        figure("idle CPU", Unit::Millicores, ours.millicores, sum(|usage| usage.millicores), Some(Bar::Below(10.0))),
+        figure("binary", Unit::MB, megabytes(&image::binary())?, programs, Some(Bar::Below(25.0))),
         figure("image", Unit::MB, megabytes(&image)?, programs, None),
     ];
     let mut notes = vec![
@@ -167,7 +177,7 @@ fn report(starts: &Starts, ours: &Usage, theirs: &[Usage]) -> Result<Report> {
     ];
     notes.push(idle::table(std::iter::once(ours).chain(theirs)).trim_end().to_owned());
     notes.push(creation::steps(&starts.creations));
-    notes.push(machine());
+    notes.push(super::machine());
     notes.push(ELSEWHERE.to_owned());
     Ok(Report { bench: "tenant", figures, notes })
 }
@@ -176,13 +186,4 @@ fn report(starts: &Starts, ours: &Usage, theirs: &[Usage]) -> Result<Report> {
 fn megabytes(file: &Path) -> Result<f64> {
     let metadata = file.metadata().with_context(|| format!("no {}", file.display()))?;
     Ok(metadata.len() as f64 / 1e6)
-}
-
-/// What the figures depend on besides the programs.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
-    let kernel = read(&mut crate::shell::cmd("uname", ["-sr"])).unwrap_or_default();
-    format!("machine: {cores} cores, {}, load {load} at the end", kernel.trim())
 }

@@ -6,7 +6,7 @@
 
 pub mod keys;
 
-use super::poll::{Client, first_ok};
+use super::poll::first_ok;
 use super::process::Process;
 use crate::workspace;
 use anyhow::{Context, Result};
@@ -23,6 +23,34 @@ pub const PROGRAMS: [&str; 5] = ["etcd", "kube-apiserver", "kube-controller-mana
 /// Only published in `default/kubernetes`; nobody dials it (RFC 5737). A loopback address would be refused.
 const ADVERTISED: &str = "192.0.2.1";
 
+/// kube-apiserver over its own store.
+pub struct ApiServer {
+    /// etcd, then kube-apiserver.
+    pub processes: Vec<Process>,
+    pub port: u16,
+    /// From the start of kube-apiserver to its first /readyz 200; the store ran before.
+    pub readyz: Duration,
+}
+
+impl ApiServer {
+    /// Starts both in a folder that it empties first.
+    pub fn start(folder: &Path, keys: &Keys) -> Result<ApiServer> {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir_all(folder)?;
+        let [store, peer, port] = free_ports()?;
+        let start = |name, arguments: Vec<String>| Process::start(name, &program(name), &arguments, folder);
+        let mut etcd = start("etcd", etcd_flags(folder, store, peer))?;
+        accepting(&mut etcd, store)?;
+        let mut apiserver = start("kube-apiserver", apiserver_flags(keys, store, port))?;
+        let url = format!("https://127.0.0.1:{port}/readyz");
+        let ready = first_ok(&mut apiserver, &url, Some(&keys.admin()), Duration::from_millis(10))?;
+        let readyz = ready.duration_since(apiserver.begun);
+        Ok(ApiServer { processes: vec![etcd, apiserver], port, readyz })
+    }
+}
+
 pub struct ControlPlane {
     /// In the order of [`PROGRAMS`].
     pub processes: Vec<Process>,
@@ -36,21 +64,11 @@ impl ControlPlane {
     /// Starts everything in a folder that it empties first. The controller manager and the scheduler start when the API server is
     /// ready, which is when they are of use; DNS starts last and is not timed.
     pub fn start(folder: &Path, keys: &Keys) -> Result<ControlPlane> {
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
-        fs::create_dir_all(folder)?;
-        let [store, peer, api, controllers, scheduler, dns] = free_ports()?;
-        let server = format!("https://127.0.0.1:{api}");
+        let ApiServer { mut processes, port, readyz } = ApiServer::start(folder, keys)?;
+        let begun = processes[0].begun;
+        let [controllers, scheduler, dns] = free_ports()?;
+        let server = format!("https://127.0.0.1:{port}");
         let start = |name, arguments: Vec<String>| Process::start(name, &program(name), &arguments, folder);
-
-        let mut etcd = start("etcd", etcd_flags(folder, store, peer))?;
-        let begun = etcd.begun;
-        accepting(&mut etcd, store)?;
-        let mut apiserver = start("kube-apiserver", apiserver_flags(keys, store, api))?;
-        let admin = Client { certificate: &keys.file("admin.crt"), key: &keys.file("admin.key") };
-        let ready = first_ok(&mut apiserver, &format!("{server}/readyz"), Some(&admin), Duration::from_millis(10))?;
-        let readyz = ready.duration_since(apiserver.begun);
 
         let mut manager = client_flags(&keys.kubeconfig("kube-controller-manager", &server)?, controllers);
         manager.extend(manager_flags(keys));
@@ -58,13 +76,13 @@ impl ControlPlane {
         let scheduler = client_flags(&keys.kubeconfig("kube-scheduler", &server)?, scheduler);
         let scheduler = start("kube-scheduler", scheduler)?;
         let account = format!("{server}/api/v1/namespaces/default/serviceaccounts/default");
-        let usable = first_ok(&mut apiserver, &account, Some(&admin), Duration::from_millis(50));
+        let usable = first_ok(&mut processes[1], &account, Some(&keys.admin()), Duration::from_millis(50));
         let usable = usable.with_context(|| format!("{}:\n{}", manager.name, manager.last_lines()))?;
 
         let corefile = folder.join("Corefile");
         fs::write(&corefile, corefile_text(&keys.kubeconfig("admin", &server)?, dns))?;
         let coredns = start("coredns", vec!["-conf".to_owned(), corefile.display().to_string()])?;
-        let processes = vec![etcd, apiserver, manager, scheduler, coredns];
+        processes.extend([manager, scheduler, coredns]);
         Ok(ControlPlane { processes, readyz, usable: usable.duration_since(begun) })
     }
 

@@ -89,7 +89,6 @@ pub fn violations(wanted: LevelVersion, pod: Pod<'_>) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     /// Upstream's pods, read where the Go module cache holds them; none where there is no such cache.
     fn fixtures() -> Option<String> {
@@ -114,7 +113,7 @@ mod tests {
                     };
                     for file in files {
                         let path = file.unwrap().path();
-                        let mut pod: Value = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+                        let (mut pod, _) = schema::yaml::from_yaml(&std::fs::read(&path).unwrap()).unwrap();
                         // What defaulting does before admission: a volume without a source is an empty directory.
                         for volume in pod["spec"]["volumes"].as_array_mut().into_iter().flatten() {
                             if volume.as_object().unwrap().len() == 1 {

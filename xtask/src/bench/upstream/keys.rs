@@ -1,5 +1,6 @@
 //! Keys, certificates and kubeconfigs of the control plane that a bench starts, made with openssl (3.0 or later).
 
+use crate::bench::poll::Client;
 use crate::shell::{cmd, quiet};
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -23,7 +24,7 @@ extendedKeyUsage = clientAuth
 basicConstraints = CA:FALSE
 keyUsage = digitalSignature
 extendedKeyUsage = serverAuth
-subjectAltName = DNS:localhost,IP:127.0.0.1
+subjectAltName = DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1
 ";
 
 /// File name, kind (a section above), subject.
@@ -56,6 +57,11 @@ impl Keys {
     /// The path of one, such as `ca.crt`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// The administrator.
+    pub fn admin(&self) -> Client {
+        Client { certificate: self.file("admin.crt"), key: self.file("admin.key") }
     }
 
     /// Writes the kubeconfig of a client and returns where.
