@@ -39,7 +39,8 @@ fn data(template: &PodTemplateSpec) -> RawExtension {
 pub(crate) fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
     let mut tree = revision.data.0["spec"]["template"].clone();
     tree.as_object_mut()?.remove("$patch");
-    serde_json::from_value(tree).ok()
+    // From bytes, as everything else that holds pods: the decoder from trees would be for this alone.
+    serde_json::from_slice(&serde_json::to_vec(&tree).ok()?).ok()
 }
 
 pub(crate) fn number(revision: &ControllerRevision) -> i64 {

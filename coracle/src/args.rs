@@ -6,6 +6,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Kubernetes clusters for teams, hosted inside one.
 #[derive(Debug, Parser)]
@@ -89,15 +92,15 @@ impl Args {
 
 /// Logs go to stderr, filtered by `RUST_LOG` (warnings by default), as JSON lines when `CORACLE_LOG=json`.
 fn log() -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if std::env::var("CORACLE_LOG").is_ok_and(|format| format == "json") {
-        builder.json().try_init()
+    let filter = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
+    let filter: Targets = filter.as_deref().unwrap_or("warn").parse().context("RUST_LOG cannot be read")?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::env::var("CORACLE_LOG").is_ok_and(|format| format == "json") {
+        lines.json().boxed()
     } else {
-        builder.with_ansi(false).try_init()
+        lines.with_ansi(false).boxed()
     };
-    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+    tracing_subscriber::registry().with(filter).with(lines).try_init().context("cannot start logging")
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ pub mod scheduler;
 pub mod service_account;
 pub mod syncer;
 
+use crate::cluster;
 use anyhow::Context as _;
 use apimachinery::clock::{Clock, Rng, SeededRng, SystemClock};
 use informer::{HttpSource, Informers};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use leader::{Election, Record};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,8 @@ pub struct Deps {
 
 impl Target {
     pub async fn connect(&self) -> anyhow::Result<Deps> {
-        let config = config(self.kubeconfig.as_deref()).await?;
+        let config = cluster::config(self.kubeconfig.as_deref()).await;
+        let config = config.context("no API server: name one with --kubeconfig")?;
         let client = kube::Client::try_from(config.clone()).context("cannot use the kubeconfig")?;
         let stop = CancellationToken::new();
         tokio::spawn({
@@ -72,21 +73,6 @@ impl Target {
             stop,
         })
     }
-}
-
-/// Reads one kubeconfig, or what kubectl would take, or the pod's own account.
-pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Config> {
-    let mut config = match kubeconfig {
-        None => kube::Config::infer().await.context("no API server: name one with --kubeconfig")?,
-        Some(path) => {
-            let named = || format!("cannot use the kubeconfig {}", path.display());
-            let text = Kubeconfig::read_from(path).with_context(named)?;
-            kube::Config::from_custom_kubeconfig(text, &KubeConfigOptions::default()).await.with_context(named)?
-        }
-    };
-    // A watch may be silent for as long as it likes.
-    config.read_timeout = None;
-    Ok(config)
 }
 
 impl TakingTurns {

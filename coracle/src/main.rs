@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod args;
+mod cluster;
 mod component;
 mod health;
 mod operator;

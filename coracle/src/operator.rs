@@ -30,7 +30,8 @@ pub struct Args {
 
 impl Args {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = kube::Client::try_default().await.context("cannot reach the host cluster")?;
+        let client = kube::Client::try_from(crate::cluster::config(None).await.context("no host cluster")?)
+            .context("the host cluster cannot be used")?;
         let ready = health::Ready::default();
         let probes = tokio::spawn(health::serve(self.health_address, ready.clone()));
         let settings = Settings {

@@ -15,7 +15,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
@@ -47,6 +47,7 @@ impl Context {
 /// Runs until `stop` resolves.
 pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
     let client = context.client.clone();
+    let (pods, maps) = (ApiResource::erase::<Pod>(&()), ApiResource::erase::<ConfigMap>(&()));
     let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
     let of_tenants = watcher::Config::default().labels(desired::CONTROL_PLANE_LABEL);
     let reports = watcher::Config::default().labels("coracle.dev/report=true");
@@ -54,8 +55,8 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
         .owns(Api::<StatefulSet>::all(client.clone()), ours.clone())
         .owns(Api::<Service>::all(client.clone()), ours.clone())
         .owns(Api::<Secret>::all(client.clone()), ours)
-        .watches(Api::<Pod>::all(client.clone()), of_tenants, |pod| tenant_of(&pod))
-        .watches(Api::<ConfigMap>::all(client), reports, |report| tenant_of(&report))
+        .watches_with(Api::<DynamicObject>::all_with(client.clone(), &pods), pods, of_tenants, |pod| tenant_of(&pod))
+        .watches_with(Api::<DynamicObject>::all_with(client, &maps), maps, reports, |report| tenant_of(&report))
         .graceful_shutdown_on(stop)
         .run(reconcile, on_error, context)
         .for_each(|result| async move {
@@ -66,7 +67,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
         .await;
 }
 
-fn tenant_of<K: Resource>(object: &K) -> Option<ObjectRef<TenantCluster>> {
+fn tenant_of(object: &DynamicObject) -> Option<ObjectRef<TenantCluster>> {
     let name = object.labels().get(TENANT_LABEL)?;
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }
@@ -140,9 +141,9 @@ async fn observe(context: &Context, tenant: &TenantCluster, namespace: &str) -> 
     let mut observed = Observed { tenant: tenant.clone(), ..Observed::default() };
     let (pod, report) = (format!("{name}-0"), Report::name(&name));
     let (statefulset, service, pod, report) = tokio::try_join!(
-        get::<StatefulSet>(client, namespace, &name),
+        tree::<StatefulSet>(client, namespace, &name),
         get::<Service>(client, namespace, &name),
-        get::<Pod>(client, namespace, &pod),
+        tree::<Pod>(client, namespace, &pod),
         get::<ConfigMap>(client, namespace, &report),
     )?;
     (observed.statefulset, observed.service, observed.pod) = (statefulset, service, pod);
@@ -206,11 +207,23 @@ where
     Api::<K>::namespaced(client.clone(), namespace).get_opt(name).await.map_err(Error::host("read", &kind, name))
 }
 
+/// An object of a large kind, of which little is wanted.
+async fn tree<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<DynamicObject>, Error>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    let resource = ApiResource::erase::<K>(&());
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
+    api.get_opt(name).await.map_err(Error::host("read", &resource.kind, name))
+}
+
 async fn node_address(client: &Client) -> Result<Option<String>, Error> {
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default().limit(1)).await;
+    let resource = ApiResource::erase::<Node>(&());
+    let nodes = Api::<DynamicObject>::all_with(client.clone(), &resource).list(&ListParams::default().limit(1)).await;
     let nodes = nodes.map_err(Error::host("list", "Node", ""))?;
-    let addresses = nodes.items.into_iter().filter_map(|n| n.status?.addresses).flatten();
-    Ok(addresses.filter(|a| a.type_ == "InternalIP").map(|a| a.address).next())
+    let mut addresses = nodes.items.iter().flat_map(|node| node.data["status"]["addresses"].as_array()).flatten();
+    let internal = addresses.find(|address| address["type"] == "InternalIP");
+    Ok(internal.and_then(|address| address["address"].as_str()).map(str::to_owned))
 }
 
 /// The class that a pending claim names, when the host does not have it.

@@ -3,17 +3,17 @@
 use crate::api::TenantCluster;
 use crate::pki::{Authority, Client};
 use crate::report::Report;
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use kube::api::DynamicObject;
 
 /// A tenant and its surroundings at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     pub tenant: TenantCluster,
-    pub statefulset: Option<StatefulSet>,
+    pub statefulset: Option<DynamicObject>,
     pub service: Option<Service>,
     /// The control plane pod.
-    pub pod: Option<Pod>,
+    pub pod: Option<DynamicObject>,
     /// The claim of the control plane's volume.
     pub claim: Option<PersistentVolumeClaim>,
     /// The StorageClass that the claim names does not exist.

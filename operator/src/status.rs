@@ -4,8 +4,8 @@ use crate::api::{ExposeType, TenantClusterStatus};
 use crate::desired::secrets::kubeconfig_name;
 use crate::observed::Observed;
 use crate::report::COMPONENTS;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::DynamicObject;
 
 /// One condition before it is compared with the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,17 +112,16 @@ fn waiting_for(observed: &Observed) -> String {
     container_trouble(pod).or_else(|| unscheduled(pod)).unwrap_or_else(|| "the control plane is starting".into())
 }
 
-fn container_trouble(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-    let waiting = status.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().filter(|r| *r != "ContainerCreating" && *r != "PodInitializing")?;
-    Some(format!("the control plane container waits: {reason}: {}", waiting.message.as_deref().unwrap_or_default()))
+fn container_trouble(pod: &DynamicObject) -> Option<String> {
+    let waiting = &pod.data["status"]["containerStatuses"][0]["state"]["waiting"];
+    let reason = waiting["reason"].as_str().filter(|r| *r != "ContainerCreating" && *r != "PodInitializing")?;
+    Some(format!("the control plane container waits: {reason}: {}", waiting["message"].as_str().unwrap_or_default()))
 }
 
-fn unscheduled(pod: &Pod) -> Option<String> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let scheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
-    Some(format!("the control plane pod is not scheduled: {}", scheduled.message.as_deref().unwrap_or_default()))
+fn unscheduled(pod: &DynamicObject) -> Option<String> {
+    let mut conditions = pod.data["status"]["conditions"].as_array()?.iter();
+    let scheduled = conditions.find(|c| c["type"] == "PodScheduled" && c["status"] == "False")?;
+    Some(format!("the control plane pod is not scheduled: {}", scheduled["message"].as_str().unwrap_or_default()))
 }
 
 fn exposed(observed: &Observed) -> Verdict {

@@ -2,7 +2,8 @@
 //!
 //! Addresses of Services are given by the tenant's own API server then: the host's reservation needs a seat inside it.
 
-use super::{Target, config};
+use super::Target;
+use crate::cluster;
 use anyhow::Context as _;
 use apimachinery::GroupVersionResource;
 use informer::{HttpSource, Informers, Scope};
@@ -37,7 +38,7 @@ pub struct Args {
 impl Args {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let deps = self.tenant.connect().await?;
-        let host = config(self.host_kubeconfig.as_deref()).await.context("no host cluster")?;
+        let host = cluster::config(self.host_kubeconfig.as_deref()).await.context("no host cluster")?;
         let host = Client::try_from(host).context("the host cluster cannot be used")?;
         let syncer = ::syncer::Config {
             tenant: self.name.clone(),

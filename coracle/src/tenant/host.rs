@@ -32,9 +32,7 @@ pub struct Host {
 impl Host {
     /// Waits for the tenant's Service to have an address.
     pub async fn find(args: &Args) -> anyhow::Result<Self> {
-        let mut config = kube::Config::infer().await.context("no host cluster")?;
-        // Streams of logs and shells may be silent for as long as they like.
-        config.read_timeout = None;
+        let config = crate::cluster::config(None).await.context("no host cluster")?;
         let client = Client::try_from(config).context("the host cluster cannot be used")?;
         let services: Api<Service> = Api::namespaced(client.clone(), &args.namespace);
         let only = watcher::Config::default().fields(&format!("metadata.name={}", args.name));

@@ -7,15 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Where `kubectl` would write: the first file of `KUBECONFIG`, else `~/.kube/config`.
 pub fn default_path() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os("KUBECONFIG")
-        .and_then(|list| std::env::split_paths(&list).find(|p| !p.as_os_str().is_empty()));
-    match (named, std::env::var_os("HOME")) {
-        (Some(path), _) => Ok(path),
-        (None, Some(home)) => Ok(PathBuf::from(home).join(".kube/config")),
-        (None, None) => {
-            anyhow::bail!("no place for a kubeconfig: set KUBECONFIG or HOME, or name a file with --kubeconfig")
-        }
-    }
+    let place = crate::cluster::paths().into_iter().next();
+    place.context("no place for a kubeconfig: set KUBECONFIG or HOME, or name a file with --kubeconfig")
 }
 
 pub fn read(path: &Path) -> anyhow::Result<Value> {

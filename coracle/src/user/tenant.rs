@@ -22,7 +22,8 @@ pub struct Host {
 
 impl Host {
     pub async fn connect(namespace: Option<String>) -> anyhow::Result<Self> {
-        let config = kube::Config::infer().await.context("no host cluster: set KUBECONFIG to that of the host")?;
+        let config =
+            crate::cluster::config(None).await.context("no host cluster: set KUBECONFIG to that of the host")?;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("cannot use the kubeconfig of the host cluster")?;
         Ok(Self { client, namespace })

@@ -148,8 +148,8 @@ fn arguments(observed: &Observed) -> Vec<String> {
 /// A running tenant keeps its image: an upgrade of the operator restarts nothing.
 fn image(observed: &Observed, settings: &Settings) -> String {
     let running = || {
-        let template = observed.statefulset.as_ref()?.spec.template.spec.as_ref()?;
-        template.containers.first()?.image.clone()
+        let template = &observed.statefulset.as_ref()?.data["spec"]["template"];
+        template["spec"]["containers"][0]["image"].as_str().map(str::to_owned)
     };
     observed.tenant.spec.image.clone().or_else(running).unwrap_or_else(|| settings.image.clone())
 }
