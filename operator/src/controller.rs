@@ -221,7 +221,7 @@ async fn node_address(client: &Client) -> Result<Option<String>, Error> {
     let resource = ApiResource::erase::<Node>(&());
     let nodes = Api::<DynamicObject>::all_with(client.clone(), &resource).list(&ListParams::default().limit(1)).await;
     let nodes = nodes.map_err(Error::host("list", "Node", ""))?;
-    let mut addresses = nodes.items.iter().flat_map(|node| node.data["status"]["addresses"].as_array()).flatten();
+    let mut addresses = nodes.items.iter().filter_map(|node| node.data["status"]["addresses"].as_array()).flatten();
     let internal = addresses.find(|address| address["type"] == "InternalIP");
     Ok(internal.and_then(|address| address["address"].as_str()).map(str::to_owned))
 }
