@@ -6,7 +6,7 @@ use crate::user::kubeconfig::parse;
 use anyhow::Context as _;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The cluster of one kubeconfig; without one, what kubectl would take.
@@ -22,6 +22,42 @@ pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
     // Watches, logs and shells may be silent for as long as they like.
     config.read_timeout = None;
     Ok(config)
+}
+
+/// The cluster that hosts tenants, and the context that names it. Where the current context is a tenant's that `connect` wrote,
+/// that is the context it was written from.
+pub async fn host() -> anyhow::Result<(Config, Option<String>)> {
+    let kubeconfig = match merged(&paths()) {
+        Ok(kubeconfig) => kubeconfig,
+        Err(error) => return Ok((Config::incluster().with_context(|| format!("{error:#}"))?, None)),
+    };
+    let context = host_context(&kubeconfig);
+    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+    Ok((Config::from_custom_kubeconfig(kubeconfig, &options).await?, context))
+}
+
+/// The name under which a context of a tenant tells its host's.
+const EXTENSION: &str = "coracle.dev";
+
+/// Writes into the one context of `config` from which context it came.
+pub fn remember_host(config: &mut Value, context: &str) {
+    config["contexts"][0]["context"]["extensions"] = json!([{"name": EXTENSION, "extension": {"host": context}}]);
+}
+
+fn host_context(kubeconfig: &Kubeconfig) -> Option<String> {
+    let mut current = kubeconfig.current_context.clone()?;
+    let host_of = |name: &str| {
+        let context = kubeconfig.contexts.iter().find(|named| named.name == name)?.context.as_ref()?;
+        let ours = context.extensions.iter().flatten().find(|extension| extension.name == EXTENSION)?;
+        let host = ours.extension["host"].as_str()?;
+        kubeconfig.contexts.iter().any(|named| named.name == host).then(|| host.to_owned())
+    };
+    // A tenant may host tenants; no chain is longer than the contexts are many.
+    for _ in &kubeconfig.contexts {
+        let Some(host) = host_of(&current) else { break };
+        current = host;
+    }
+    Some(current)
 }
 
 /// The files of `KUBECONFIG`, else `~/.kube/config`.
@@ -112,6 +148,15 @@ users: [{name: a, user: {client-key: /abs/key, exec: {command: bin/login}}}, {na
         assert_eq!(user("a").exec.unwrap().command, inside("bin/login"));
         assert_eq!(user("b").exec.unwrap().command.as_deref(), Some("login"));
         assert!(user("c").token.is_some() && user("a").token.is_none());
+        let mut tenant: Value = json!({"contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}]});
+        remember_host(&mut tenant, "a");
+        tenant["current-context"] = "t".into();
+        let tenant = file("tenant", &tenant.to_string());
+        assert_eq!(
+            host_context(&super::merged(&[tenant.clone(), file("again", FIRST)]).unwrap()).as_deref(),
+            Some("a")
+        );
+        assert_eq!(host_context(&super::merged(&[tenant]).unwrap()).as_deref(), Some("t"));
         assert!(super::merged(&[folder.path().join("none")]).is_err());
         assert!(super::merged(&[file("broken", "clusters: [")]).is_err());
     }

@@ -46,8 +46,9 @@ pub(super) async fn run(shared: Shared, host: Host, parts: Parts) {
 }
 
 fn current(shared: &Shared, parts: &Parts, nodes: usize) -> Report {
-    let starting = parts.controllers.report().into_iter().filter(|(_, report)| !report.running).map(|(name, _)| name);
-    let starting = format!("still reading their caches: {}", starting.collect::<Vec<_>>().join(", "));
+    let starting: Vec<_> = parts.controllers.report().into_iter().filter(|(_, report)| !report.running).collect();
+    let named: Vec<&str> = starting.iter().take(3).map(|(name, _)| &**name).collect();
+    let starting = format!("{} still read their caches, such as {}", starting.len(), named.join(", "));
     let syncing = parts.syncer.load(Ordering::Acquire);
     let unsynced = if syncing {
         "no host node is mirrored: is there one that matches spec.nodes.selector?"

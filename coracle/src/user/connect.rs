@@ -5,6 +5,7 @@
 
 use super::tenant::{Host, Selected, explain};
 use super::{kubeconfig, print, wait};
+use crate::cluster;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, ResourceExt as _};
@@ -60,7 +61,10 @@ impl Args {
         let secret: Api<Secret> = Api::namespaced(host.client.clone(), &host.namespace);
         let secret = secret.get(&kubeconfig_name(name)).await.map_err(explain)?;
         let text = secret.data.and_then(|mut d| d.remove("value")).context("the kubeconfig Secret has no key value")?;
-        let config = kubeconfig::parse(std::str::from_utf8(&text.0)?)?;
+        let mut config = kubeconfig::parse(std::str::from_utf8(&text.0)?)?;
+        if let Some(context) = &host.context {
+            cluster::remember_host(&mut config, context);
+        }
         let context = self.context.clone().unwrap_or_else(|| format!("coracle_{}_{name}", host.namespace));
         if self.port_forward || inside_only(&tenant) {
             self.forwarded(&host, name, &context, config).await

@@ -18,15 +18,17 @@ pub struct Selected {
 pub struct Host {
     pub client: Client,
     pub namespace: String,
+    /// The context of the kubeconfig that names the host; none in a pod.
+    pub context: Option<String>,
 }
 
 impl Host {
     pub async fn connect(namespace: Option<String>) -> anyhow::Result<Self> {
-        let config =
-            crate::cluster::config(None).await.context("no host cluster: set KUBECONFIG to that of the host")?;
+        let found = crate::cluster::host().await;
+        let (config, context) = found.context("no host cluster: set KUBECONFIG to that of the host")?;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("cannot use the kubeconfig of the host cluster")?;
-        Ok(Self { client, namespace })
+        Ok(Self { client, namespace, context })
     }
 
     pub fn tenants(&self) -> Api<TenantCluster> {
