@@ -3,6 +3,7 @@
 
 pub mod dial;
 pub mod http;
+mod links;
 pub mod location;
 pub mod tunnel;
 

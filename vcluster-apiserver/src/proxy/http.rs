@@ -1,18 +1,25 @@
 //! `pods/proxy`, `services/proxy`, `nodes/proxy`: any HTTP request to the object itself
 //! (k8s.io/kubernetes `pkg/registry/core/{pod,service,node}/rest`, k8s.io/apimachinery `pkg/util/proxy`).
 //!
-//! The caller's credentials do not go along; hop-by-hop headers neither. A redirect to the target's own host is
-//! rewritten so that the client stays behind the proxy.
+//! The caller's credentials do not go along; hop-by-hop headers neither. Redirects and pages that lead to the target's own
+//! host are rewritten so that the client stays behind the proxy.
 
 use super::dial::dial;
+use super::links::Links;
 use super::location::{Location, locate};
 use super::tunnel;
 use crate::api::{Api, Call};
 use crate::request::body::{self, Body};
-use apimachinery::{GroupResource, Status};
-use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, LOCATION, UPGRADE};
+use apimachinery::Status;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    UPGRADE,
+};
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
+use std::io::{Read as _, Write as _};
 
 pub async fn serve(api: &Api, call: &Call, rest: &str, request: Request<Body>) -> Result<Response<Body>, Status> {
     let location = locate(api, call).await?;
@@ -20,7 +27,7 @@ pub async fn serve(api: &Api, call: &Call, rest: &str, request: Request<Body>) -
         let moved = Response::builder().status(StatusCode::MOVED_PERMANENTLY).header(LOCATION, path);
         return moved.body(body::empty()).map_err(|e| Status::bad_request(e.to_string()));
     }
-    forward(call, rest, &location, request).await
+    forward(rest, &location, request).await
 }
 
 /// Relative links of a backend need its root to end in a slash: a reader of the bare name is sent there.
@@ -46,7 +53,6 @@ const HOP: &[&str] = &[
 ];
 
 async fn forward(
-    call: &Call,
     rest: &str,
     Location { secure, host, port }: &Location,
     mut request: Request<Body>,
@@ -58,6 +64,10 @@ async fn forward(
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     let raw_rest = raw_rest(parts.uri.path(), rest);
+    let prefix = prefix(parts.uri.path()).to_owned();
+    let asked =
+        parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(parts.uri.authority().map(Authority::as_str));
+    let asked = asked.unwrap_or_default().to_owned();
     let query = parts.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
     parts.uri = format!("{raw_rest}{query}").parse::<Uri>().map_err(|e| Status::bad_request(e.to_string()))?;
     parts.version = http::Version::HTTP_11;
@@ -90,12 +100,7 @@ async fn forward(
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (answer.status(), client) {
         return Ok(tunnel::join(client, answer));
     }
-    let (mut head, body) = answer.into_parts();
-    for name in HOP {
-        head.headers.remove(*name);
-    }
-    relocate(&mut head, call, &authority);
-    Ok(Response::from_parts(head, body::boxed(body)))
+    relinked(answer, &Links { prefix: &prefix, backend: &authority, asked: &asked }).await
 }
 
 /// The part of the path behind `/proxy`, still encoded as the client sent it.
@@ -107,6 +112,11 @@ fn raw_rest(path: &str, rest: &str) -> String {
     }
 }
 
+/// The path up to and with `/proxy`.
+fn prefix(path: &str) -> &str {
+    path.find("/proxy/").map_or(path, |at| &path[..at + "/proxy".len()])
+}
+
 /// Headers that name a user to aggregated servers; a client must not smuggle them in.
 fn forwarded_identity(headers: &http::HeaderMap) -> Vec<HeaderName> {
     headers
@@ -116,26 +126,79 @@ fn forwarded_identity(headers: &http::HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Keeps redirects of the backend behind the proxy.
-fn relocate(head: &mut http::response::Parts, call: &Call, authority: &str) {
-    let Some(location) = head.headers.get(LOCATION).and_then(|v| v.to_str().ok()) else { return };
-    let path = match location.parse::<Uri>() {
-        Ok(uri) => match uri.authority() {
-            None => uri.path_and_query().map(ToString::to_string),
-            Some(a) if a.as_str() == authority => uri.path_and_query().map(ToString::to_string),
-            Some(_) => None,
-        },
-        Err(_) => None,
+/// The largest page whose links are rewritten; upstream has no bound.
+const LARGEST_PAGE: usize = 32 * 1024 * 1024;
+
+/// Keeps redirects and pages of the backend behind the proxy.
+async fn relinked(answer: Response<hyper::body::Incoming>, links: &Links<'_>) -> Result<Response<Body>, Status> {
+    let (mut head, body) = answer.into_parts();
+    for name in HOP {
+        head.headers.remove(*name);
+    }
+    if let Some(location) = head.headers.get(LOCATION) {
+        let through = location.to_str().ok().and_then(|location| links.rewritten(location)?.parse().ok());
+        if let Some(through) = through {
+            head.headers.insert(LOCATION, through);
+        }
+        return Ok(Response::from_parts(head, body::boxed(body)));
+    }
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_page = kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html");
+    let packing = match head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"") => Some(None),
+        Some(b"gzip") => Some(Some(Packing::Gzip)),
+        Some(b"deflate") => Some(Some(Packing::Deflate)),
+        Some(_) => None,
     };
-    let Some(path) = path.filter(|p| p.starts_with('/')) else { return };
-    let resource: &GroupResource = &call.target.resource.group_resource();
-    let prefix = if call.target.resource.namespaced {
-        format!("/api/v1/namespaces/{}/{}/{}/proxy", call.target.namespace, resource.resource, call.target.name)
-    } else {
-        format!("/api/v1/{}/{}/proxy", resource.resource, call.target.name)
+    let (true, Some(packing)) = (is_page, packing) else {
+        return Ok(Response::from_parts(head, body::boxed(body)));
     };
-    if let Ok(value) = format!("{prefix}{path}").parse() {
-        head.headers.insert(LOCATION, value);
+    let broken = |error: &dyn std::fmt::Display| Status::internal(format!("the page cannot be read: {error}"));
+    let whole = Limited::new(body, LARGEST_PAGE).collect().await.map_err(|error| broken(&error))?.to_bytes();
+    let page = match packing {
+        // The answer to a HEAD has headers of a body that does not come.
+        _ if whole.is_empty() => return Ok(Response::from_parts(head, body::empty())),
+        None => links.page(&whole),
+        Some(packing) => {
+            let page = packing.unpacked(&whole).map_err(|error| broken(&error))?;
+            packing.packed(&links.page(&page)).map_err(|error| broken(&error))?
+        }
+    };
+    head.headers.insert(CONTENT_LENGTH, page.len().into());
+    Ok(Response::from_parts(head, body::full(page)))
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy)]
+enum Packing {
+    Gzip,
+    Deflate,
+}
+
+impl Packing {
+    fn unpacked(self, packed: &[u8]) -> std::io::Result<Vec<u8>> {
+        let mut page = Vec::new();
+        let limit = LARGEST_PAGE as u64;
+        match self {
+            Self::Gzip => flate2::read::GzDecoder::new(packed).take(limit).read_to_end(&mut page)?,
+            Self::Deflate => flate2::read::DeflateDecoder::new(packed).take(limit).read_to_end(&mut page)?,
+        };
+        Ok(page)
+    }
+
+    fn packed(self, page: &[u8]) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                packer.write_all(page)?;
+                packer.finish()
+            }
+            Self::Deflate => {
+                let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+                packer.write_all(page)?;
+                packer.finish()
+            }
+        }
     }
 }
 
