@@ -159,8 +159,7 @@ impl Side {
 
     fn load(&mut self, load: &Path, keys: &Keys, arguments: &[String]) -> Result<Value> {
         let admin = keys.admin();
-        let mut command = cmd("prlimit", ["--nofile=65536", "--"]);
-        command.arg(load).arg(format!("--server=127.0.0.1:{}", self.port));
+        let mut command = cmd(load, [format!("--server=127.0.0.1:{}", self.port)]);
         command.arg("--authority").arg(keys.file("ca.crt"));
         command.arg("--certificate").arg(admin.certificate).arg("--key").arg(admin.key).args(arguments);
         let answer = read(&mut command);
