@@ -120,6 +120,16 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
+    /// Whether what belongs to an object stays when its deletion does not say otherwise.
+    fn orphans_dependents(&self) -> bool {
+        false
+    }
+
+    /// The text of a `Warning` header for deletions that do not say what becomes of dependents.
+    fn delete_warning(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Seconds that a deletion waits for the node, when the kind deletes gracefully: pods.
     fn grace_period(&self, _object: &Object, _asked: Option<i64>) -> Option<i64> {
         None

@@ -31,6 +31,10 @@ impl Model for TableModel {
         fill(self.row, object.as_map_mut());
     }
 
+    fn merged_text(&self, object: &Value, patch: &Value) -> String {
+        schema::patch::merged::text(self.row, object, patch)
+    }
+
     fn track_update(&self, live: Option<&Object>, new: &mut Object, tracking: &Tracking) {
         let schema = TableSchema::of(self.row);
         let reset = reset(self.row, &tracking.subresource);

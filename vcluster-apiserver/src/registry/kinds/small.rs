@@ -5,7 +5,7 @@ use super::fill::{absent, empty, items, made, object, zero};
 use super::read::{list, part, text, wrong};
 use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
-use super::{pod_spec, pod_validation};
+use super::{dropped, pod_spec, pod_validation};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
     is_dns1123_label, is_fully_qualified_name, is_label_value, is_qualified_name, parse_ip_sloppy, validate_ip,
@@ -127,47 +127,16 @@ pub const POD_TEMPLATE: Ruled = Ruled {
         }
     },
     more: |kind, errors| {
-        let path = Path::new("template");
-        super::rules::labels(&part(kind, "template")["metadata"]["labels"], &path.child("labels"), errors);
-        errors.extend(pod_validation::spec(&part(kind, "template")["spec"], &path.child("spec")));
+        errors.extend(pod_validation::template(part(kind, "template"), &Path::new("template")));
+    },
+    prepare: |kind| {
+        if let Some(spec) = kind.get_mut("template").and_then(|template| template.get_mut("spec")) {
+            dropped::from_pod(spec);
+        }
     },
     generation: true,
     ..Ruled::PLAIN
 };
-
-pub const LIMIT_RANGE: Ruled = Ruled {
-    defaults: |range| {
-        let Some(spec) = made(range, "spec") else { return };
-        for limit in items(spec, "limits").filter(|limit| text_of(limit, "type") == "Container") {
-            // A limit stands in for the default that is not there, and that for the request.
-            for (from, to) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
-                let values = limit.get(from).and_then(Value::as_object).cloned().unwrap_or_default();
-                let Some(into) = made(limit, to) else { continue };
-                for (name, value) in values {
-                    into.entry(name).or_insert(value);
-                }
-            }
-        }
-    },
-    rules: &[
-        ("spec.limits[].type", Check::By(limit_type)),
-        ("spec.limits[].max", Check::By(amounts)),
-        ("spec.limits[].min", Check::By(amounts)),
-    ],
-    created_by_put: true,
-    ..Ruled::PLAIN
-};
-
-fn limit_type(value: &Value, path: &Path, errors: &mut ErrorList) {
-    let name = value.as_str().unwrap_or_default();
-    wrong(path, name, is_qualified_name(name), errors);
-}
-
-fn amounts(value: &Value, path: &Path, errors: &mut ErrorList) {
-    for name in value.as_object().into_iter().flat_map(Map::keys) {
-        wrong(&path.key(name), name, is_qualified_name(name), errors);
-    }
-}
 
 pub const SERVICE_CIDR: Ruled = Ruled {
     rules: &[("spec.cidrs", Check::Needed("at least one CIDR required"))],

@@ -30,6 +30,11 @@ pub trait Change: Send + Sync {
         false
     }
 
+    /// The subresource that `managedFields` name for the change, where it is not the target's own: scale.
+    fn through(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether `managedFields` were already brought up to date by the change itself: server-side apply.
     fn tracks_itself(&self) -> bool {
         false
@@ -138,7 +143,13 @@ impl Store {
         check_identity(&new, target)?;
         Self::settle(target, &mut new);
         if !change.tracks_itself() {
-            self.track(target, Some(&live), &mut new, options);
+            let mut tracking = self.tracking(target, options);
+            if let Some(subresource) = change.through() {
+                subresource.clone_into(&mut tracking.subresource);
+                // Upstream looks for the time among the entries of before, where there is none.
+                tracking.time.clear();
+            }
+            Self::track(target, Some(&live), &mut new, &tracking);
         }
         let attributes = Self::attributes(target, Operation::Update, &target.name, options.dry_run, Some(live.clone()));
         self.admit(cx, &attributes, &mut new).await?;
@@ -184,9 +195,10 @@ impl Store {
         }
         if !matches!(given, "" | "0") {
             if given.parse::<u64>().is_err() {
-                let path = Path::new("metadata").child("resourceVersion");
-                let error = FieldError::invalid(&path, given, "must be a valid unsigned integer");
-                return Err(Status::invalid(&resource.kind, &target.name, &[error]));
+                // The bare error of the parser, to which nobody upstream gives a code.
+                return Err(crate::api::error::untyped(format!(
+                    "strconv.ParseUint: parsing \"{given}\": invalid syntax"
+                )));
             }
             return Err(Status::modified(&resource.group_resource(), &target.name));
         }

@@ -83,6 +83,24 @@ fn scale_of(object: &Object) -> Object {
     Object::from_value(value).unwrap_or_default()
 }
 
+/// The scale with those who own the replicas, which patches see.
+fn with_managers(object: &Object) -> Object {
+    let mut scale = scale_of(object);
+    let entries = object.at(&["metadata", "managedFields"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let owned = entries.into_iter().filter(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null());
+    let shown: Vec<Value> = owned
+        .map(|mut entry| {
+            entry["apiVersion"] = "autoscaling/v1".into();
+            entry["fieldsV1"] = json!({"f:spec": {"f:replicas": {}}});
+            entry
+        })
+        .collect();
+    if !shown.is_empty() {
+        scale.metadata_mut().insert("managedFields".to_owned(), shown.into());
+    }
+    scale
+}
+
 enum Wanted {
     Scale(Object),
     /// Media type and body; applied to the scale of the live object.
@@ -95,12 +113,16 @@ struct Scaling<'a> {
 }
 
 impl Change for Scaling<'_> {
+    fn through(&self) -> Option<&'static str> {
+        Some("scale")
+    }
+
     fn apply(&self, live: Option<&Object>) -> Result<Object, Status> {
         let resource = self.call.target.resource.group_resource();
         let live = live.ok_or_else(|| Status::not_found(&resource, &self.call.target.name))?;
         let scale = match &self.wanted {
             Wanted::Scale(scale) => scale.clone(),
-            Wanted::Patch(media, body) => patched(&scale_of(live), media, body)?,
+            Wanted::Patch(media, body) => patched(&with_managers(live), media, body)?,
         };
         let given = scale.name();
         if !given.is_empty() && given != self.call.target.name {
@@ -132,6 +154,7 @@ impl Change for Scaling<'_> {
 
 fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> {
     let mut tree = scale.clone().into_value();
+    let mut merged = Value::Null;
     match media {
         "application/json-patch+json" => {
             let patch: Value =
@@ -145,6 +168,7 @@ fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> 
         // A scale has no lists, so a strategic merge is a merge.
         "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
             let (patch, _) = decode::tree(negotiate::Encoding::Json, body)?;
+            merged.clone_from(&patch);
             schema::patch::merge::apply(&mut tree, patch).map_err(refused)?;
         }
         _ => {
@@ -159,7 +183,7 @@ fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> 
     let scale = Object::from_value(tree).ok_or_else(|| Status::bad_request("the patched scale is no object"))?;
     let mut known = scale.clone();
     builtin::model(&kind()).normalize(&mut known).map_err(|why| {
-        let shown = serde_json::to_string(scale.as_map()).unwrap_or_default();
+        let shown = builtin::model(&kind()).merged_text(&Value::Object(scale.as_map().clone()), &merged);
         let error = FieldError::invalid(&Path::new("patch"), shown, why);
         Status::invalid(&GroupVersionKind::new("", "", ""), "", &[error])
     })?;
