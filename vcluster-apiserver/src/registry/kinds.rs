@@ -40,6 +40,7 @@ mod rules;
 mod scheduling;
 mod security_rules;
 mod service;
+mod service_addresses;
 mod service_rules;
 mod signing_request;
 mod small;

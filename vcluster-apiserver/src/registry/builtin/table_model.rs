@@ -1,7 +1,7 @@
 //! The fields of a built-in kind, from `schema`'s tables.
 
 use crate::registry::model::{Column, Model, Strict, Tracking};
-use apimachinery::Object;
+use apimachinery::{Object, Quantity};
 use schema::patch::apply::Set;
 use schema::patch::apply::managed::{self, ApplyError, Writer};
 use schema::patch::{PatchError, TableSchema, strategic};
@@ -110,6 +110,22 @@ fn fill(t: &'static Type, map: &mut Map<String, Value>) {
         }
         if let Some(value) = map.get_mut(name) {
             fill_in(field.shape(), value);
+            if field.go_type() == Some("v1.ResourceList") {
+                whole_thousandths(value);
+            }
+        }
+    }
+}
+
+/// Amounts of resources are never finer than a thousandth (`SetDefaults_ResourceList`).
+fn whole_thousandths(value: &mut Value) {
+    const MILLI: i32 = -3;
+    for amount in value.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Ok(quantity) = Quantity::from_json(amount) {
+            let rounded = quantity.round_up(MILLI);
+            if rounded != quantity {
+                *amount = rounded.to_string().into();
+            }
         }
     }
 }
@@ -145,7 +161,7 @@ mod tests {
     fn quantities_and_times_are_canonical_and_defaults_filled() {
         let pod = json!({"metadata": {"creationTimestamp": "2026-01-01T01:00:00+01:00"},
             "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}],
-                "resources": {"limits": {"cpu": 0.5, "memory": "1024Ki"}}}]}});
+                "resources": {"limits": {"cpu": 0.5, "memory": "1024Ki"}, "requests": {"cpu": "0.5m"}}}]}});
         let mut object = Object::from_value(pod).unwrap();
         let model = model("Pod");
         model.normalize(&mut object).unwrap();
@@ -153,6 +169,7 @@ mod tests {
         assert_eq!(object.meta_str("creationTimestamp"), "2026-01-01T00:00:00Z");
         let container = &object.at(&["spec", "containers"]).unwrap()[0];
         assert_eq!(container["resources"]["limits"], json!({"cpu": "500m", "memory": "1Mi"}));
+        assert_eq!(container["resources"]["requests"], json!({"cpu": "1m"}));
         assert_eq!(container["ports"], json!([{"containerPort": 1, "protocol": "TCP"}]));
     }
 }

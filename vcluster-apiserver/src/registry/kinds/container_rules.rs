@@ -311,7 +311,7 @@ fn port_number(port: i64, path: &Path, errors: &mut ErrorList) {
 }
 
 /// A port by number or by name; one that is not there is number 0.
-fn port_or_name(port: &Value, path: &Path, errors: &mut ErrorList) {
+pub fn port_or_name(port: &Value, path: &Path, errors: &mut ErrorList) {
     match port.as_str() {
         Some(name) => wrong(path, name, is_port_name(name), errors),
         None => port_number(port.as_i64().unwrap_or(0), path, errors),

@@ -16,7 +16,7 @@ fn of(container: &Value, side: &str) -> Amounts {
 
 fn add(into: &mut Amounts, more: &Amounts) {
     for (name, amount) in more {
-        into.entry(name.clone()).and_modify(|sum| *sum = *sum + *amount).or_insert(*amount);
+        into.entry(name.clone()).and_modify(|sum| *sum += *amount).or_insert(*amount);
     }
 }
 

@@ -137,11 +137,9 @@ fn one(name: &str, source: &Value, path: &Path, errors: &mut ErrorList) {
             errors.extend(rules::check(source, &at, rules));
             return;
         }
-        "emptyDir" => {
-            if quantity(&source["sizeLimit"]).is_some_and(|limit| limit.sign() < 0) {
-                let why = "SizeLimit field must be a valid resource quantity";
-                errors.push(FieldError::forbidden(&path.child("sizeLimit"), why));
-            }
+        "emptyDir" if quantity(&source["sizeLimit"]).is_some_and(|limit| limit.sign() < 0) => {
+            let why = "SizeLimit field must be a valid resource quantity";
+            errors.push(FieldError::forbidden(&path.child("sizeLimit"), why));
         }
         "gitRepo" => {
             if text(source, "repository").is_empty() {
@@ -175,11 +173,11 @@ fn one(name: &str, source: &Value, path: &Path, errors: &mut ErrorList) {
             secret_name(&source["nodePublishSecretRef"], "nodePublishSecretRef", path, errors);
         }
         "ephemeral" => {
-            if !source["volumeClaimTemplate"].is_object() {
-                errors.push(FieldError::required(&path.child("volumeClaimTemplate"), ""));
-            } else {
+            if source["volumeClaimTemplate"].is_object() {
                 let at = path.child("volumeClaimTemplate").child("spec");
                 claim(&source["volumeClaimTemplate"]["spec"], &at, errors);
+            } else {
+                errors.push(FieldError::required(&path.child("volumeClaimTemplate"), ""));
             }
         }
         _ => {}

@@ -123,7 +123,7 @@ fn app_armor(profile: &Value, path: &Path, errors: &mut ErrorList) {
             errors.push(FieldError::invalid(&at, name, "can only be set when AppArmor type is Localhost"));
         }
         ("", _) => {
-            errors.push(FieldError::required(&path.child("type"), "type is required when appArmorProfile is set"))
+            errors.push(FieldError::required(&path.child("type"), "type is required when appArmorProfile is set"));
         }
         _ => one_of(&path.child("type"), &profile["type"], &PROFILES, errors),
     }
