@@ -15,7 +15,9 @@ fn row(group: &str, kind: &str, mut object: Value) -> Vec<Value> {
 #[test]
 fn every_row_is_as_long_as_its_header() {
     for printed in PRINTED {
-        let want = columns(printed.group, printed.kind).len();
+        // Addresses show an age that no column is for, as upstream's do.
+        let more = usize::from(printed.kind == "IPAddress");
+        let want = columns(printed.group, printed.kind).len() + more;
         assert_eq!(row(printed.group, printed.kind, json!({})).len(), want, "{}", printed.kind);
     }
 }

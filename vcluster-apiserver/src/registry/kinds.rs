@@ -22,6 +22,7 @@ mod network_policy;
 mod networking;
 mod node_rules;
 mod path_rules;
+mod path_warnings;
 mod pod;
 mod pod_annotations;
 mod pod_level_rules;
@@ -30,6 +31,7 @@ mod pod_status;
 mod pod_update;
 mod pod_validation;
 mod pod_volume_rules;
+mod pod_warnings;
 mod projected_rules;
 mod qos;
 mod rbac;
@@ -53,6 +55,7 @@ mod windows_rules;
 mod workload;
 mod workload_rules;
 mod workload_selector;
+mod workload_warnings;
 
 use super::strategy::{Plain, Strategy};
 use std::sync::Arc;
@@ -84,6 +87,7 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("", "Namespace") => Arc::new(core::Namespace),
         ("", "Node") => Arc::new(core::Node),
         ("", "ConfigMap") => Arc::new(core::CONFIG_MAP),
+        ("", "ServiceAccount") => Arc::new(small::SERVICE_ACCOUNT),
         ("", "Secret") => Arc::new(core::SECRET),
         ("", "Endpoints") => Arc::new(core::Endpoints),
         ("", "Event") => Arc::new(core::Event),

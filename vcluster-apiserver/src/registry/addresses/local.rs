@@ -203,7 +203,25 @@ impl ServiceAddresses for Local {
             }
             let first = service.text_at(&["spec", "clusterIP"]).to_owned();
             service.set_at(&["spec", "clusterIPs"], json!([first]));
-            let family = if first.contains(':') { "IPv6" } else { "IPv4" };
+            let family = if first.contains(':') || (first == "None" && self.0.service_cidr.addr().is_ipv6()) {
+                "IPv6"
+            } else {
+                "IPv4"
+            };
+            // Nobody knows what stands behind a name without a selector: it may be of both families.
+            let open =
+                service.at(&["spec", "selector"]).and_then(Value::as_object).is_none_or(serde_json::Map::is_empty);
+            if first == "None" && open {
+                if service.at(&["spec", "ipFamilyPolicy"]).is_none() {
+                    service.set_at(&["spec", "ipFamilyPolicy"], "RequireDualStack".into());
+                }
+                let other = if family == "IPv4" { "IPv6" } else { "IPv4" };
+                if service.at(&["spec", "ipFamilies"]).is_none()
+                    && service.text_at(&["spec", "ipFamilyPolicy"]) != "SingleStack"
+                {
+                    service.set_at(&["spec", "ipFamilies"], json!([family, other]));
+                }
+            }
             if service.at(&["spec", "ipFamilies"]).is_none() {
                 service.set_at(&["spec", "ipFamilies"], json!([family]));
             }

@@ -94,11 +94,15 @@ impl Strategy for Node {
     }
 
     fn default(&self, object: &mut Object) {
-        let range = object.at(&["spec", "podCIDR"]).cloned().filter(|range| *range != "");
-        if let Some(range) = range
-            && object.at(&["spec", "podCIDRs"]).and_then(Value::as_array).is_none_or(Vec::is_empty)
-        {
-            object.set_at(&["spec", "podCIDRs"], json!([range]));
+        // The older field wins over the newer one, and otherwise follows it.
+        let older = object.at(&["spec", "podCIDR"]).cloned().filter(|range| *range != "");
+        let first = object.at(&["spec", "podCIDRs"]).and_then(|ranges| ranges.get(0)).cloned();
+        match (older, first) {
+            (Some(older), first) if first.as_ref() != Some(&older) => {
+                object.set_at(&["spec", "podCIDRs"], json!([older]));
+            }
+            (None, Some(first)) => object.set_at(&["spec", "podCIDR"], first),
+            _ => {}
         }
         let capacity = object.at(&["status", "capacity"]).cloned();
         if let Some(capacity) = capacity
@@ -113,6 +117,10 @@ impl Strategy for Node {
     }
 
     fn prepare_update(&self, new: &mut Object, old: &Object) {
+        node_rules::drop_disabled(new, Some(old));
+    }
+
+    fn prepare_status_update(&self, new: &mut Object, old: &Object) {
         node_rules::drop_disabled(new, Some(old));
     }
 

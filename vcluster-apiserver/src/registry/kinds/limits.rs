@@ -44,6 +44,13 @@ pub const LIMIT_RANGE: Ruled = Ruled {
             fit(limit, kind, &at, errors);
         }
     },
+    // Alone of all kinds, it needs no name.
+    create: |range| {
+        if range.name().is_empty() {
+            let name = range.uid().to_owned();
+            range.set_meta_str("name", &name);
+        }
+    },
     created_by_put: true,
     ..Ruled::PLAIN
 };

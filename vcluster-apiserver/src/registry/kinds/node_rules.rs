@@ -18,7 +18,7 @@ pub fn drop_disabled(node: &mut Object, old: Option<&Object>) {
             spec.remove("configSource");
         }
     }
-    if old.is_none() {
+    if old.is_none_or(|old| old.at(&["status", "config"]).is_none()) {
         node.remove_at(&["status", "config"]);
     }
 }

@@ -143,8 +143,8 @@ fn resize(new: &Object, old: &Object) -> ErrorList {
         return ErrorList::new();
     }
     vec![FieldError::invalid(
-        &Path::new("status").child("qosClass"),
-        qos::class(new),
+        &Path::new("spec"),
+        qos::class(old),
         "Pod QOS Class may not change as a result of resizing",
     )]
 }

@@ -18,6 +18,8 @@ pub struct Ruled {
     /// `SetDefaults_KIND` beyond the declared defaults.
     pub defaults: fn(&mut Map<String, Value>),
     pub rules: &'static [Rule],
+    /// Whether nothing that the rules look at can change, so that they are not asked again.
+    pub unchanging: bool,
     /// What needs more than one place at a time.
     pub more: fn(&Map<String, Value>, &mut ErrorList),
     /// What an update of the status must be.
@@ -52,6 +54,7 @@ impl Ruled {
         name: NameRule::DnsSubdomain,
         defaults: |_| {},
         rules: &[],
+        unchanging: false,
         more: |_, _| {},
         status: &[],
         status_more: |_, _| {},
@@ -98,7 +101,7 @@ impl Strategy for Ruled {
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let mut errors = self.validate_create(new);
+        let mut errors = if self.unchanging { ErrorList::new() } else { self.validate_create(new) };
         errors.extend(rules::fixed(new.as_map(), old.as_map(), self.fixed));
         let sealed = rules::fixed(new.as_map(), old.as_map(), self.sealed);
         errors.extend(sealed.into_iter().map(|error| FieldError { value: Some(Value::Null), ..error }));

@@ -101,7 +101,8 @@ impl Strategy for Service {
 /// Names of elsewhere have no traffic within the cluster; upstream hides the policy that they once got by default.
 fn hide_policy(object: &mut Object) {
     let of = spec(object);
-    if of["type"] == "ExternalName" && (of["internalTrafficPolicy"] == "Cluster" || of["internalTrafficPolicy"] == "Local")
+    if of["type"] == "ExternalName"
+        && (of["internalTrafficPolicy"] == "Cluster" || of["internalTrafficPolicy"] == "Local")
     {
         object.remove_at(&["spec", "internalTrafficPolicy"]);
     }

@@ -175,15 +175,7 @@ pub fn check_change(new: &Value, old: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn change(
-    field: &str,
-    first: &str,
-    second: &str,
-    new: &Value,
-    old: &Value,
-    path: &Path,
-    errors: &mut ErrorList,
-) {
+fn change(field: &str, first: &str, second: &str, new: &Value, old: &Value, path: &Path, errors: &mut ErrorList) {
     const FIXED: &str = "may not change once set";
     let (after, before) = (list(new, field), list(old, field));
     let at = path.child(field);
@@ -216,7 +208,9 @@ mod tests {
 
     #[test]
     fn addresses_agree_with_each_other() {
-        assert!(found(&json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]})).is_empty());
+        assert!(
+            found(&json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]})).is_empty()
+        );
         assert!(found(&json!({"type": "ExternalName", "clusterIPs": ["x"]})).is_empty());
         assert_eq!(
             found(&json!({"clusterIP": "None", "clusterIPs": ["x"]})),

@@ -4,7 +4,7 @@
 use super::fill::{absent, empty, items, made, object};
 use super::{
     dropped, internal, job_rules, job_status, job_update, pod_spec, pod_validation, rules, workload_rules,
-    workload_selector,
+    workload_selector, workload_warnings,
 };
 use crate::registry::strategy::Strategy;
 use apimachinery::Object;
@@ -202,6 +202,10 @@ impl Strategy for Workload {
         let part = |object: &Object| object.as_map().get("status").cloned().unwrap_or_default();
         workload_rules::status(kind_of(new), &part(new), &part(old), &mut errors);
         errors
+    }
+
+    fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
+        workload_warnings::of(new, old, self.template, |old| self.desired_changed(new, old))
     }
 
     fn orphans_dependents(&self) -> bool {

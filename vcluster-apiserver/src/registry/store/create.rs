@@ -136,6 +136,8 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let mut object = object.clone();
             self.before_create(cx, &target, &mut object)?;
+            // Some kinds name themselves.
+            let target = Target { name: object.name().to_owned(), ..target.clone() };
             let mut transaction = Transaction::default();
             let attributes = Self::attributes(&target, Operation::Create, &target.name, options.dry_run, None);
             self.approve(cx, &attributes, &object, &mut transaction).await?;

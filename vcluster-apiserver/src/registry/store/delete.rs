@@ -142,6 +142,7 @@ impl Store {
         items: &[Stored],
         options: &DeleteOptions,
     ) -> Result<(), Status> {
+        warn_of_dependents(cx, target, options);
         for item in items {
             let one =
                 Target { namespace: item.key.namespace.to_string(), name: item.key.name.to_string(), ..target.clone() };
