@@ -5,6 +5,7 @@
 //! list, each class that carries the annotation is marked, because a row is made without its neighbours.
 
 mod configuration;
+mod described;
 mod identity;
 mod network;
 mod nodes;
@@ -224,10 +225,11 @@ fn printed(group: &str, kind: &str) -> Option<&'static Printed> {
 /// The columns of a kind; name and creation time for kinds that upstream lists no columns for.
 pub fn columns(group: &str, kind: &str) -> Vec<Column> {
     let text = printed(group, kind).map_or(UNLISTED, |printed| printed.columns);
-    text.split(',').flat_map(|word| if word == "*" { WORKLOAD_WIDE } else { word }.split(',')).map(column).collect()
+    let words = text.split(',').flat_map(|word| if word == "*" { WORKLOAD_WIDE } else { word }.split(','));
+    words.map(|word| column(group, kind, word)).collect()
 }
 
-fn column(word: &'static str) -> Column {
+fn column(group: &str, of: &str, word: &'static str) -> Column {
     let name = word.trim_end_matches(['#', '?', '+', '@']);
     let marks = &word[name.len()..];
     let kind = match marks.chars().next() {
@@ -236,12 +238,11 @@ fn column(word: &'static str) -> Column {
         Some('@') => "date",
         _ => "string",
     };
-    let (format, description) = match name {
-        "Name" => ("name", "The object's name, unique in its namespace."),
-        "Attacher" => ("name", ""),
-        "Age" | "Created At" => ("", "When the object was created."),
-        _ => ("", ""),
+    let format = match name {
+        "Name" | "Attacher" => "name",
+        _ => "",
     };
+    let description = described::description(group, of, name);
     Column { name, kind, format, description, priority: i32::from(marks.ends_with('+')) }
 }
 

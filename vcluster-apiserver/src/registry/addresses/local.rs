@@ -89,7 +89,8 @@ impl Local {
         Ok((ips, node_ports))
     }
 
-    fn address(&self, service: &Object, taken: &BTreeSet<IpAddr>) -> Result<Option<IpAddr>, Status> {
+    /// A rehearsal does not ask whether the address is taken: upstream's allocator only knows when it takes it.
+    fn address(&self, service: &Object, taken: &BTreeSet<IpAddr>, dry_run: bool) -> Result<Option<IpAddr>, Status> {
         let asked = service.text_at(&["spec", "clusterIP"]);
         let field = Path::new("spec").child("clusterIPs");
         if asked == "None" {
@@ -114,7 +115,7 @@ impl Local {
             );
             return Err(why(&text));
         }
-        if taken.contains(&address) {
+        if taken.contains(&address) && !dry_run {
             return Err(why(&format!("failed to allocate IP {address}: provided IP is already allocated")));
         }
         Ok(Some(address))
@@ -191,7 +192,7 @@ impl ServiceAddresses for Local {
                 service.set_at(&["spec", "clusterIP"], held.clone().into());
             }
             let keeps = !held.is_empty() && service.text_at(&["spec", "clusterIP"]) == held;
-            if !keeps && let Some(address) = self.address(service, &ips)? {
+            if !keeps && let Some(address) = self.address(service, &ips, dry_run)? {
                 service.set_at(&["spec", "clusterIP"], address.to_string().into());
                 let created = service.text_at(&["metadata", "creationTimestamp"]).to_owned();
                 let object = claim(address, service, &created, service.uid().to_owned());

@@ -91,7 +91,7 @@ fn writer(tracking: &Tracking) -> Writer<'_> {
 fn reset(row: &'static Type, subresource: &str) -> Option<Set> {
     row.field("status")?;
     Some(match subresource {
-        "" => Set::of_fields(&[&["status"]]),
+        "" | "finalize" => Set::of_fields(&[&["status"]]),
         "status" => Set::of_fields(&[&["spec"]]),
         _ => return None,
     })

@@ -48,7 +48,7 @@ impl Strategy for Service {
             empty(spec, "externalTrafficPolicy", "Cluster");
         }
         if kind != "ExternalName" {
-            empty(spec, "internalTrafficPolicy", "Cluster");
+            absent(spec, "internalTrafficPolicy", "Cluster");
         }
         if balanced {
             absent(spec, "allocateLoadBalancerNodePorts", true);

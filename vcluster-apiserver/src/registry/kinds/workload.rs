@@ -172,6 +172,7 @@ impl Strategy for Workload {
         match self.selector {
             Selector::Generated => errors.extend(workload_selector::generated(object)),
             Selector::None => job_rules::short_name(object, &mut errors),
+            Selector::Fixed if kind_of(object) == "StatefulSet" => workload_rules::claims(object, &mut errors),
             Selector::Fixed | Selector::Map => {}
         }
         errors
@@ -369,7 +370,7 @@ fn job(spec: &mut Map<String, Value>) {
     absent(spec, "suspend", false);
     absent(spec, "manualSelector", false);
     let replacement = if none(spec, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
-    empty(spec, "podReplacementPolicy", replacement);
+    absent(spec, "podReplacementPolicy", replacement);
     failure_patterns(spec);
 }
 

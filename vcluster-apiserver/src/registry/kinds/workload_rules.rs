@@ -113,10 +113,6 @@ fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
             errors.push(FieldError::not_supported(&at.child(field), value, &["Retain", "Delete"]));
         }
     }
-    for (index, claim) in list(spec, "volumeClaimTemplates").iter().enumerate() {
-        let at = path.child("volumeClaimTemplates").index(index).child("spec");
-        pod_volume_rules::claim(&claim["spec"], &at, errors);
-    }
     let start = number(&spec["ordinals"], "start");
     if start < 0 {
         // One name with a dot in it.
@@ -126,6 +122,14 @@ fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
     if !service.is_empty() {
         let why = apimachinery::validation::is_dns1123_label(service);
         super::read::wrong(&path.child("serviceName"), service, why, errors);
+    }
+}
+
+/// The claims that a stateful set makes. They never change, so that only a new set is asked.
+pub fn claims(set: &Object, errors: &mut ErrorList) {
+    let path = Path::new("spec").child("volumeClaimTemplates");
+    for (index, claim) in list(part(set.as_map(), "spec"), "volumeClaimTemplates").iter().enumerate() {
+        pod_volume_rules::claim(&claim["spec"], &path.index(index).child("spec"), errors);
     }
 }
 
