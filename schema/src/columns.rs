@@ -32,7 +32,8 @@ pub struct Column {
     pub priority: i32,
 }
 
-/// What is printed about one kind. In `columns` a `#` marks an integer, a `?` a boolean and a `+` a wide column.
+/// What is printed about one kind. In `columns` a `#` marks an integer, a `?` a boolean, a `+` a wide column and
+/// a `-` a name without the format of one.
 struct Printed {
     group: &'static str,
     kind: &'static str,
@@ -73,7 +74,7 @@ static PRINTED: &[Printed] = &[
         "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age",
         workloads::autoscaler,
     ),
-    kind("autoscaling", "Scale", "Name,Desired#,Available#,Age", workloads::scale),
+    kind("autoscaling", "Scale", "Name-,Desired#,Available#,Age", workloads::scale),
     kind(
         "policy",
         "PodDisruptionBudget",
@@ -102,7 +103,7 @@ static PRINTED: &[Printed] = &[
     kind(
         "scheduling.k8s.io",
         "PriorityClass",
-        "Name,Value#,Global-Default?,Age,PreemptionPolicy+",
+        "Name,Value#,Global-Default?,Age,PreemptionPolicy",
         nodes::priority_class,
     ),
     kind("coordination.k8s.io", "Lease", "Name,Holder,Age", nodes::lease),
@@ -152,7 +153,7 @@ static PRINTED: &[Printed] = &[
         "Name,Type,NominalConcurrencyShares,Queues,HandSize,QueueLengthLimit,Age",
         configuration::priority_level,
     ),
-    kind("storagemigration.k8s.io", "StorageVersionMigration", "Name,Resource,Status", configuration::migration),
+    kind("storagemigration.k8s.io", "StorageVersionMigration", "Name-,Resource,Status", configuration::migration),
     kind("", "ServiceAccount", "Name,Age", identity::name_and_age),
     kind(
         "rbac.authorization.k8s.io",
@@ -176,7 +177,7 @@ static PRINTED: &[Printed] = &[
     kind(
         "certificates.k8s.io",
         "PodCertificateRequest",
-        "Name,PodName,ServiceAccountName,NodeName,SignerName,State,UnverifiedUserAnnotations+",
+        "Name,PodName,ServiceAccountName,NodeName,SignerName,State,UnverifiedUserAnnotations",
         identity::pod_certificate_request,
     ),
     kind(
@@ -213,7 +214,7 @@ static PRINTED: &[Printed] = &[
     kind("resource.k8s.io", "DeviceTaintRule", "Name,Key,Value,Effect,TimeAdded,Age", resources::taint_rule),
 ];
 
-const EVENT: &str = "Last Seen,Type,Reason,Object,Subobject+,Source+,Message,First Seen+,Count#+,Name+";
+const EVENT: &str = "Last Seen,Type,Reason,Object,Subobject+,Source+,Message,First Seen+,Count+,Name+";
 
 /// Kinds without an entry show these two.
 const UNLISTED: &str = "Name,Created At@";
@@ -230,7 +231,7 @@ pub fn columns(group: &str, kind: &str) -> Vec<Column> {
 }
 
 fn column(group: &str, of: &str, word: &'static str) -> Column {
-    let name = word.trim_end_matches(['#', '?', '+', '@']);
+    let name = word.trim_end_matches(['#', '?', '+', '@', '-']);
     let marks = &word[name.len()..];
     let kind = match marks.chars().next() {
         Some('#') => "integer",
@@ -239,7 +240,7 @@ fn column(group: &str, of: &str, word: &'static str) -> Column {
         _ => "string",
     };
     let format = match name {
-        "Name" | "Attacher" => "name",
+        "Name" | "Attacher" if marks != "-" => "name",
         _ => "",
     };
     let description = described::description(group, of, name);

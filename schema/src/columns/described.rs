@@ -297,7 +297,10 @@ static KINDS: &[(&str, &str, &[Described])] = &[
         "rbac.authorization.k8s.io",
         "RoleBinding",
         &[
-            ("Role", "rbac.v1.RoleBinding#roleRef"),
+            (
+                "Role",
+                "roleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error.",
+            ),
             ("Users", "Users in the roleBinding"),
             ("Groups", "Groups in the roleBinding"),
             ("ServiceAccounts", "ServiceAccounts in the roleBinding"),
@@ -307,7 +310,10 @@ static KINDS: &[(&str, &str, &[Described])] = &[
         "rbac.authorization.k8s.io",
         "ClusterRoleBinding",
         &[
-            ("Role", "rbac.v1.ClusterRoleBinding#roleRef"),
+            (
+                "Role",
+                "roleRef can only reference a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error.",
+            ),
             ("Users", "Users in the clusterRoleBinding"),
             ("Groups", "Groups in the clusterRoleBinding"),
             ("ServiceAccounts", "ServiceAccounts in the clusterRoleBinding"),
@@ -317,10 +323,13 @@ static KINDS: &[(&str, &str, &[Described])] = &[
         "certificates.k8s.io",
         "CertificateSigningRequest",
         &[
-            ("SignerName", "certificates.v1.CertificateSigningRequestSpec#signerName"),
-            ("Requestor", "certificates.v1.CertificateSigningRequestSpec#request"),
+            (
+                "SignerName",
+                "Requested signer for the request. It is a qualified name in the form: `scope-hostname.io/name`. If empty, it will be defaulted:\n 1. If it's a kubelet client certificate, it is assigned\n    \"kubernetes.io/kube-apiserver-client-kubelet\".\n 2. If it's a kubelet serving certificate, it is assigned\n    \"kubernetes.io/kubelet-serving\".\n 3. Otherwise, it is assigned \"kubernetes.io/legacy-unknown\".\nDistribution of trust for signers happens out of band. You can select on this field using `spec.signerName`.",
+            ),
+            ("Requestor", "Base64-encoded PKCS#10 CSR data"),
             ("RequestedDuration", "certificates.v1.CertificateSigningRequestSpec#expirationSeconds"),
-            ("Condition", "certificates.v1.CertificateSigningRequestStatus#conditions"),
+            ("Condition", "Conditions applied to the request, such as approval or denial."),
         ],
     ),
     (
@@ -446,9 +455,10 @@ static FIELDS: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
     let listed = KINDS.iter().flat_map(|(_, _, columns)| columns.iter()).chain(COMMON);
     let fields = listed.filter_map(|(_, says)| {
         let (of, member) = says.split_once('#')?;
+        // A text may hold the mark too, and then it names no type.
         let text = all.of_member(type_named(of)?, member).unwrap_or_default();
         // Only the published schema lists the values of a field.
-        let text = text.split("\n\nPossible enum values:").next().unwrap_or_default();
+        let text = text.split("\n\nPossible enum values:").next().unwrap_or_default().trim_end();
         Some((*says, text.to_owned()))
     });
     fields.collect()
@@ -482,5 +492,7 @@ mod tests {
         assert_eq!(description("", "Namespace", "Status"), "The status of the namespace");
         assert_eq!(description("node.k8s.io", "RuntimeClass", "Handler"), "");
         assert!(!description("", "PersistentVolume", "Status").contains("Possible enum values"));
+        assert!(description("resource.k8s.io", "DeviceTaintRule", "Effect").ends_with("like None."));
+        assert!(description("certificates.k8s.io", "CertificateSigningRequest", "Requestor").starts_with("Base64"));
     }
 }

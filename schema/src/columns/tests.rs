@@ -35,7 +35,7 @@ fn headers_carry_types_formats_and_priorities() {
     let event = columns("", "Event");
     assert_eq!(event[0].name, "Last Seen");
     let description = "The number of times this event has occurred.";
-    assert_eq!(event[8], Column { name: "Count", kind: "integer", format: "", description, priority: 1 });
+    assert_eq!(event[8], Column { name: "Count", kind: "string", format: "", description, priority: 1 });
     let replica_set = columns("apps", "ReplicaSet");
     assert_eq!(replica_set[0].format, "name");
     assert_eq!(replica_set.last().map(|c| (c.name, c.priority)), Some(("Selector", 1)));

@@ -115,6 +115,11 @@ pub trait Strategy: Send + Sync + 'static {
         ErrorList::new()
     }
 
+    /// An annotation that stands for a field: whoever asks for metadata alone does not see it.
+    fn field_annotation(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether the kind's objects are never garbage collected, so that no deletion policy applies: events.
     fn ignores_propagation(&self) -> bool {
         false

@@ -175,7 +175,9 @@ pub fn write(
             out.push(b',');
         }
         match &accepted.form {
-            Form::PartialMetadataList(version) => form::partial(&mut out, version, &item.body)?,
+            Form::PartialMetadataList(version) => {
+                form::partial(&mut out, resource.strategy.field_annotation(), version, &item.body)?;
+            }
             _ => write_item(&mut out, resource, prefix.as_bytes(), item)?,
         }
     }

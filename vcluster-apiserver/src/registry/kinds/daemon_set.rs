@@ -47,6 +47,10 @@ impl Strategy for DaemonSet {
         DAEMON_SET.validate_status_update(new, old)
     }
 
+    fn field_annotation(&self) -> Option<&'static str> {
+        Some(GENERATION)
+    }
+
     fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
         DAEMON_SET.warnings(new, old)
     }

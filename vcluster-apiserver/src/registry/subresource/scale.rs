@@ -3,11 +3,11 @@
 
 use crate::api::verb::create::options;
 use crate::api::verb::patch::refused;
-use crate::api::{Api, Call, decode, encode};
+use crate::api::{Api, Call, decode, encode, table};
 use crate::registry::builtin;
 use crate::registry::store::{Change, tree};
 use crate::request::body::Body;
-use crate::request::negotiate::{self, Accepted, Offer};
+use crate::request::negotiate::{self, Accepted, Form, Offer};
 use crate::request::options::WriteKind;
 use apimachinery::field::{FieldError, Path};
 use apimachinery::selector::LabelSelector;
@@ -21,13 +21,13 @@ fn kind() -> GroupVersionKind {
 }
 
 pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>, Status> {
-    let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::TRANSIENT)?;
+    let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::RESOURCE)?;
     if call.info.verb == "get" {
         crate::api::verb::get::reach(api, call, call.query.get("resourceVersion").unwrap_or_default()).await?;
         let entry = api.cache.entry(&call.target.key());
         let entry =
             entry.ok_or_else(|| Status::not_found(&call.target.resource.group_resource(), &call.target.name))?;
-        return answer(&accepted, &tree(&entry.object)?);
+        return answer(api, call, &accepted, &tree(&entry.object)?);
     }
     let media = negotiate::content_type(&call.headers);
     let patch = call.info.verb == "patch";
@@ -50,12 +50,33 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let change = Scaling { call, wanted };
     let outcome = api.store.update(&call.cx, &target, &change, &options).await?;
     let object = serde_json::from_slice(&outcome.body).ok().and_then(Object::from_value);
-    answer(&accepted, &object.ok_or_else(|| Status::internal("the scaled object is not JSON"))?)
+    answer(api, call, &accepted, &object.ok_or_else(|| Status::internal("the scaled object is not JSON"))?)
 }
 
-fn answer(accepted: &Accepted, object: &Object) -> Result<Response<Body>, Status> {
+fn answer(api: &Api, call: &Call, accepted: &Accepted, object: &Object) -> Result<Response<Body>, Status> {
     let json = scale_of(object).to_bytes();
-    encode::respond(&http::HeaderMap::new(), StatusCode::OK, accepted, &kind(), json.into())
+    let meta = |version: &str, kind: &str| GroupVersionKind::new("meta.k8s.io", version, kind);
+    let (kind, json) = match &accepted.form {
+        Form::Object | Form::Discovery(_) => (kind(), json),
+        Form::PartialMetadata(version) => {
+            let mut out = Vec::new();
+            encode::partial(&mut out, None, version, &json)?;
+            (meta(version, "PartialObjectMetadata"), out)
+        }
+        Form::Table(version) => {
+            let include = table::Include::parse(call.query.get("includeObject"))?;
+            let model = builtin::model(&kind());
+            let mut table = table::Table::of(&*model, version, include, api.store.clock.now());
+            table.add(&json)?;
+            (meta(version, "Table"), table.finish(&table::revision(&json), "", None))
+        }
+        Form::PartialMetadataList(_) => {
+            let why =
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*autoscaling.Scale)";
+            return Err(encode::unsuitable(why.to_owned()));
+        }
+    };
+    encode::respond(&http::HeaderMap::new(), StatusCode::OK, accepted, &kind, json.into())
 }
 
 /// The scale that an object shows.
