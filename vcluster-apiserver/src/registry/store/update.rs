@@ -103,7 +103,11 @@ impl Store {
             return Err(Status::not_found(&resource, &target.name));
         }
         if let Some(uid) = change.uid() {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+            let why = if change.may_create() {
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found")
+            } else {
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")
+            };
             return Err(Status::conflict(&resource, &target.name, why));
         }
         let mut object = change.apply(None)?;
