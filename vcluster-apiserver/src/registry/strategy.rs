@@ -15,8 +15,6 @@ pub enum NameRule {
     #[default]
     DnsSubdomain,
     DnsLabel,
-    /// DNS-1035 label: services.
-    Dns1035Label,
     /// Anything that fits a path segment: RBAC kinds.
     PathSegment,
     /// An IP address in canonical form.
