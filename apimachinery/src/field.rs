@@ -99,6 +99,8 @@ pub struct FieldError {
     pub field: Path,
     /// What the field held; not printed for kinds whose text has no value, nor where it is none.
     pub value: Option<Value>,
+    /// What is printed in the place of the value: JSON whose members have an order.
+    pub shown: Option<String>,
     pub detail: String,
 }
 
@@ -107,7 +109,14 @@ pub type ErrorList = Vec<FieldError>;
 
 impl FieldError {
     fn new(kind: ErrorType, field: &Path, value: Option<Value>, detail: impl Into<String>) -> Self {
-        Self { kind, field: field.clone(), value, detail: detail.into() }
+        Self { kind, field: field.clone(), value, shown: None, detail: detail.into() }
+    }
+
+    /// The same with another text in the place of the value.
+    #[must_use]
+    pub fn showing(mut self, text: String) -> Self {
+        self.shown = Some(text);
+        self
     }
 
     pub fn invalid(field: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
@@ -165,9 +174,10 @@ impl FieldError {
                 let value = self.value.as_ref().map(Value::to_string).unwrap_or_default();
                 format!("{text}: {value}")
             }
-            _ => match &self.value {
-                Some(value) => format!("{text}: {}", printed(value)),
-                None => text.to_owned(),
+            _ => match (&self.shown, &self.value) {
+                (Some(shown), _) => format!("{text}: {shown}"),
+                (None, Some(value)) => format!("{text}: {}", printed(value)),
+                (None, None) => text.to_owned(),
             },
         };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }

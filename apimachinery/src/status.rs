@@ -233,9 +233,11 @@ impl Status {
 
     /// 504: the asked resource version lies in the future.
     pub fn too_large_resource_version(asked: u64, current: u64, seconds: u32) -> Self {
-        Self::failure(504, "Timeout", format!("Too large resource version: {asked}, current: {current}"))
-            .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
-            .retry_after(seconds)
+        Self::timeout(format!("Too large resource version: {asked}, current: {current}"), seconds).with_cause(
+            "ResourceVersionTooLarge",
+            "Too large resource version",
+            "",
+        )
     }
 
     pub fn timeout(message: impl Into<String>, seconds: u32) -> Self {

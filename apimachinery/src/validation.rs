@@ -14,8 +14,7 @@ pub use ip::{
 };
 pub use name::{
     is_dns1035_label, is_dns1123_label, is_dns1123_subdomain, is_dns1123_subdomain_with_underscore,
-    is_wildcard_dns1123_subdomain, name_is_dns_label, name_is_dns_subdomain, name_is_dns1035_label,
-    name_is_path_segment,
+    is_wildcard_dns1123_subdomain, name_is_dns_label, name_is_dns_subdomain, name_is_path_segment,
 };
 pub use object_meta::{
     NameFn, validate_annotations, validate_field_manager, validate_labels, validate_object_meta,

@@ -5,6 +5,7 @@
 //! list, each class that carries the annotation is marked, because a row is made without its neighbours.
 
 mod configuration;
+mod described;
 mod identity;
 mod network;
 mod nodes;
@@ -31,7 +32,8 @@ pub struct Column {
     pub priority: i32,
 }
 
-/// What is printed about one kind. In `columns` a `#` marks an integer, a `?` a boolean and a `+` a wide column.
+/// What is printed about one kind. In `columns` a `#` marks an integer, a `?` a boolean, a `+` a wide column and
+/// a `-` a name without the format of one.
 struct Printed {
     group: &'static str,
     kind: &'static str,
@@ -72,7 +74,7 @@ static PRINTED: &[Printed] = &[
         "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age",
         workloads::autoscaler,
     ),
-    kind("autoscaling", "Scale", "Name,Desired#,Available#,Age", workloads::scale),
+    kind("autoscaling", "Scale", "Name-,Desired#,Available#,Age", workloads::scale),
     kind(
         "policy",
         "PodDisruptionBudget",
@@ -101,7 +103,7 @@ static PRINTED: &[Printed] = &[
     kind(
         "scheduling.k8s.io",
         "PriorityClass",
-        "Name,Value#,Global-Default?,Age,PreemptionPolicy+",
+        "Name,Value#,Global-Default?,Age,PreemptionPolicy",
         nodes::priority_class,
     ),
     kind("coordination.k8s.io", "Lease", "Name,Holder,Age", nodes::lease),
@@ -151,7 +153,7 @@ static PRINTED: &[Printed] = &[
         "Name,Type,NominalConcurrencyShares,Queues,HandSize,QueueLengthLimit,Age",
         configuration::priority_level,
     ),
-    kind("storagemigration.k8s.io", "StorageVersionMigration", "Name,Resource,Status", configuration::migration),
+    kind("storagemigration.k8s.io", "StorageVersionMigration", "Name-,Resource,Status", configuration::migration),
     kind("", "ServiceAccount", "Name,Age", identity::name_and_age),
     kind(
         "rbac.authorization.k8s.io",
@@ -175,7 +177,7 @@ static PRINTED: &[Printed] = &[
     kind(
         "certificates.k8s.io",
         "PodCertificateRequest",
-        "Name,PodName,ServiceAccountName,NodeName,SignerName,State,UnverifiedUserAnnotations+",
+        "Name,PodName,ServiceAccountName,NodeName,SignerName,State,UnverifiedUserAnnotations",
         identity::pod_certificate_request,
     ),
     kind(
@@ -212,7 +214,7 @@ static PRINTED: &[Printed] = &[
     kind("resource.k8s.io", "DeviceTaintRule", "Name,Key,Value,Effect,TimeAdded,Age", resources::taint_rule),
 ];
 
-const EVENT: &str = "Last Seen,Type,Reason,Object,Subobject+,Source+,Message,First Seen+,Count#+,Name+";
+const EVENT: &str = "Last Seen,Type,Reason,Object,Subobject+,Source+,Message,First Seen+,Count+,Name+";
 
 /// Kinds without an entry show these two.
 const UNLISTED: &str = "Name,Created At@";
@@ -224,11 +226,12 @@ fn printed(group: &str, kind: &str) -> Option<&'static Printed> {
 /// The columns of a kind; name and creation time for kinds that upstream lists no columns for.
 pub fn columns(group: &str, kind: &str) -> Vec<Column> {
     let text = printed(group, kind).map_or(UNLISTED, |printed| printed.columns);
-    text.split(',').flat_map(|word| if word == "*" { WORKLOAD_WIDE } else { word }.split(',')).map(column).collect()
+    let words = text.split(',').flat_map(|word| if word == "*" { WORKLOAD_WIDE } else { word }.split(','));
+    words.map(|word| column(group, kind, word)).collect()
 }
 
-fn column(word: &'static str) -> Column {
-    let name = word.trim_end_matches(['#', '?', '+', '@']);
+fn column(group: &str, of: &str, word: &'static str) -> Column {
+    let name = word.trim_end_matches(['#', '?', '+', '@', '-']);
     let marks = &word[name.len()..];
     let kind = match marks.chars().next() {
         Some('#') => "integer",
@@ -236,12 +239,11 @@ fn column(word: &'static str) -> Column {
         Some('@') => "date",
         _ => "string",
     };
-    let (format, description) = match name {
-        "Name" => ("name", "The object's name, unique in its namespace."),
-        "Attacher" => ("name", ""),
-        "Age" | "Created At" => ("", "When the object was created."),
-        _ => ("", ""),
+    let format = match name {
+        "Name" | "Attacher" if marks != "-" => "name",
+        _ => "",
     };
+    let description = described::description(group, of, name);
     Column { name, kind, format, description, priority: i32::from(marks.ends_with('+')) }
 }
 

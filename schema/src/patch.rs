@@ -9,6 +9,7 @@ pub mod apply;
 mod go_text;
 pub mod json;
 pub mod merge;
+pub mod merged;
 pub mod strategic;
 mod table;
 

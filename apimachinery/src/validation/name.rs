@@ -142,11 +142,6 @@ pub fn name_is_dns_label(name: &str, prefix: bool) -> Vec<String> {
     is_dns1123_label(&mask_trailing_dash(name, prefix))
 }
 
-/// Upstream's `NameIsDNS1035Label`.
-pub fn name_is_dns1035_label(name: &str, prefix: bool) -> Vec<String> {
-    is_dns1035_label(&mask_trailing_dash(name, prefix))
-}
-
 /// Names that only have to fit into a URL path (RBAC objects, events of some kinds): `path.ValidatePathSegmentName`.
 pub fn name_is_path_segment(name: &str, prefix: bool) -> Vec<String> {
     if !prefix && (name == "." || name == "..") {

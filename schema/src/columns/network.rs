@@ -124,11 +124,11 @@ pub(super) fn service_cidr(row: &Row) -> Vec<Value> {
     vec![row.name(), ranges.into(), row.age()]
 }
 
-/// Upstream adds the age here without a column for it; rows as long as their header are worth more than that.
+/// The age has no column: upstream adds it all the same, and clients skip it.
 pub(super) fn ip_address(row: &Row) -> Vec<Value> {
     let parent = row.at(&["spec", "parentRef"]);
     if parent.is_null() {
-        return vec![row.name(), "<none>".into()];
+        return vec![row.name(), "<none>".into(), row.age()];
     }
     let (resource, group) = (text(parent, &["resource"]), text(parent, &["group"]));
     let mut shown =
@@ -139,5 +139,5 @@ pub(super) fn ip_address(row: &Row) -> Vec<Value> {
             shown = format!("{shown}/{part}");
         }
     }
-    vec![row.name(), shown.into()]
+    vec![row.name(), shown.into(), row.age()]
 }

@@ -15,7 +15,9 @@ fn row(group: &str, kind: &str, mut object: Value) -> Vec<Value> {
 #[test]
 fn every_row_is_as_long_as_its_header() {
     for printed in PRINTED {
-        let want = columns(printed.group, printed.kind).len();
+        // Addresses show an age that no column is for, as upstream's do.
+        let more = usize::from(printed.kind == "IPAddress");
+        let want = columns(printed.group, printed.kind).len() + more;
         assert_eq!(row(printed.group, printed.kind, json!({})).len(), want, "{}", printed.kind);
     }
 }
@@ -32,7 +34,8 @@ fn every_listed_kind_is_served_or_known() {
 fn headers_carry_types_formats_and_priorities() {
     let event = columns("", "Event");
     assert_eq!(event[0].name, "Last Seen");
-    assert_eq!(event[8], Column { name: "Count", kind: "integer", format: "", description: "", priority: 1 });
+    let description = "The number of times this event has occurred.";
+    assert_eq!(event[8], Column { name: "Count", kind: "string", format: "", description, priority: 1 });
     let replica_set = columns("apps", "ReplicaSet");
     assert_eq!(replica_set[0].format, "name");
     assert_eq!(replica_set.last().map(|c| (c.name, c.priority)), Some(("Selector", 1)));

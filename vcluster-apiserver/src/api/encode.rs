@@ -42,7 +42,7 @@ pub fn shape(
         Form::PartialMetadata(version) => {
             let kind = GroupVersionKind::new("meta.k8s.io", version.as_str(), "PartialObjectMetadata");
             let mut out = Vec::with_capacity(body.len() / 2);
-            partial(&mut out, version, &body)?;
+            partial(&mut out, resource.strategy.field_annotation(), version, &body)?;
             Ok((kind, out.into()))
         }
         Form::Table(version) => {
@@ -80,16 +80,30 @@ pub struct WithMetadata<'a> {
     pub metadata: &'a RawValue,
 }
 
-/// Writes the `PartialObjectMetadata` of a body.
-pub fn partial(out: &mut Vec<u8>, version: &str, body: &[u8]) -> Result<(), Status> {
+/// Writes the `PartialObjectMetadata` of a body, without the annotation that is none.
+pub fn partial(out: &mut Vec<u8>, hidden: Option<&str>, version: &str, body: &[u8]) -> Result<(), Status> {
     let parsed: WithMetadata<'_> =
         serde_json::from_slice(body).map_err(|_| Status::internal("a stored object has no metadata"))?;
     out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/");
     out.extend_from_slice(version.as_bytes());
     out.extend_from_slice(b"\",\"metadata\":");
-    out.extend_from_slice(parsed.metadata.get().as_bytes());
+    match hidden.and_then(|hidden| without(parsed.metadata, hidden)) {
+        Some(metadata) => out.extend_from_slice(metadata.to_string().as_bytes()),
+        None => out.extend_from_slice(parsed.metadata.get().as_bytes()),
+    }
     out.push(b'}');
     Ok(())
+}
+
+/// Metadata without an annotation, when it has it.
+fn without(metadata: &RawValue, annotation: &str) -> Option<Value> {
+    let mut metadata: Value = serde_json::from_str(metadata.get()).ok()?;
+    let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
+    annotations.remove(annotation)?;
+    if annotations.is_empty() {
+        metadata.as_object_mut()?.remove("annotations");
+    }
+    Some(metadata)
 }
 
 /// JSON of a kind in the accepted encoding.

@@ -95,8 +95,11 @@ impl Selection {
 
 fn unsupported(resource: &Resource, label: &str) -> Status {
     let known = fields::of(&resource.gvr.group, &resource.gvr.resource);
-    // Kinds with fields of their own and those without word it differently.
-    let message = if known.is_empty() {
+    // Kinds with fields of their own and those without word it differently; those of replica sets cannot be asked for.
+    let kind = (&*resource.gvr.group, &*resource.gvr.resource);
+    let message = if kind == ("batch", "jobs") {
+        format!("field label {label:?} not supported for Job")
+    } else if known.is_empty() || kind == ("apps", "replicasets") {
         format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {label}")

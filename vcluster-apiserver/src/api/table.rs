@@ -2,7 +2,7 @@
 //! `pkg/endpoints/handlers/response.go`).
 
 use super::encode::{self, WithMetadata};
-use crate::registry::model::Column;
+use crate::registry::model::{Column, Model};
 use crate::registry::resource::Resource;
 use apimachinery::field::{FieldError, Path};
 use apimachinery::{GroupVersionKind, Object, Status};
@@ -35,7 +35,9 @@ impl Include {
 
 /// A table that is being written.
 pub struct Table<'a> {
-    resource: &'a Resource,
+    model: &'a dyn Model,
+    /// The annotation that rows do not show.
+    hidden: Option<&'static str>,
     version: String,
     include: Include,
     now: jiff::Timestamp,
@@ -46,8 +48,14 @@ pub struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub fn new(resource: &'a Resource, version: &str, include: Include, now: jiff::Timestamp) -> Self {
-        let columns = resource.model.columns();
-        Self { resource, version: version.to_owned(), include, now, columns, with_header: true, rows: Vec::new() }
+        Self { hidden: resource.strategy.field_annotation(), ..Self::of(&*resource.model, version, include, now) }
+    }
+
+    /// The table of objects that are no resource of their own.
+    pub fn of(model: &'a dyn Model, version: &str, include: Include, now: jiff::Timestamp) -> Self {
+        let columns = model.columns();
+        let version = version.to_owned();
+        Self { model, hidden: None, version, include, now, columns, with_header: true, rows: Vec::new() }
     }
 
     /// Leaves the column definitions out: every event of a watch but the first.
@@ -61,7 +69,7 @@ impl<'a> Table<'a> {
         let tree: Value = serde_json::from_slice(body).map_err(|e| Status::internal(e.to_string()))?;
         let object = Object::from_value(tree).ok_or_else(|| Status::internal("a stored object is no object"))?;
         let cells = if self.columns.is_some() {
-            self.resource.model.cells(&object, self.now)
+            self.model.cells(&object, self.now)
         } else {
             vec![object.name().into(), object.meta_str("creationTimestamp").into()]
         };
@@ -73,7 +81,7 @@ impl<'a> Table<'a> {
         self.rows.extend_from_slice(b",\"object\":");
         match self.include {
             Include::None => self.rows.extend_from_slice(b"null"),
-            Include::Metadata => encode::partial(&mut self.rows, &self.version, body)?,
+            Include::Metadata => encode::partial(&mut self.rows, self.hidden, &self.version, body)?,
             Include::Object => self.rows.extend_from_slice(body),
         }
         self.rows.push(b'}');

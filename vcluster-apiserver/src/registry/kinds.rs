@@ -1,34 +1,61 @@
 //! The strategy of each built-in kind. A kind that is not named here behaves as [`Plain`] says.
 
 mod admission_kinds;
+mod affinity_rules;
 mod certificates;
 mod container_rules;
 mod core;
 mod daemon_set;
+mod dropped;
+mod endpoint_rules;
+mod env_rules;
 mod fill;
 mod ingress;
+mod internal;
+mod job_indexes;
 mod job_rules;
+mod job_status;
+mod job_update;
+mod limits;
+mod mount_rules;
 mod network_policy;
 mod networking;
+mod node_rules;
+mod path_rules;
+mod path_warnings;
 mod pod;
+mod pod_annotations;
+mod pod_level_rules;
 mod pod_spec;
+mod pod_status;
+mod pod_update;
 mod pod_validation;
+mod pod_volume_rules;
+mod pod_warnings;
+mod projected_rules;
 mod qos;
 mod rbac;
 mod read;
+mod resource_rules;
 mod ruled;
 mod rules;
 mod scheduling;
+mod security_rules;
 mod service;
+mod service_addresses;
 mod service_rules;
 mod signing_request;
 mod small;
 mod storage;
 mod storage_kinds;
+mod sysctl_rules;
 mod tolerations;
 mod volume_rules;
+mod windows_rules;
 mod workload;
 mod workload_rules;
+mod workload_selector;
+mod workload_warnings;
 
 use super::strategy::{Plain, Strategy};
 use std::sync::Arc;
@@ -60,10 +87,12 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("", "Namespace") => Arc::new(core::Namespace),
         ("", "Node") => Arc::new(core::Node),
         ("", "ConfigMap") => Arc::new(core::CONFIG_MAP),
+        ("", "ServiceAccount") => Arc::new(small::SERVICE_ACCOUNT),
         ("", "Secret") => Arc::new(core::SECRET),
         ("", "Endpoints") => Arc::new(core::Endpoints),
         ("", "Event") => Arc::new(core::Event),
-        ("", "LimitRange") => Arc::new(small::LIMIT_RANGE),
+        ("", "LimitRange") => Arc::new(limits::LIMIT_RANGE),
+        ("", "ResourceQuota") => Arc::new(limits::QUOTA),
         ("", "PodTemplate") => Arc::new(small::POD_TEMPLATE),
         ("coordination.k8s.io", "Lease") => Arc::new(scheduling::LEASE),
         ("scheduling.k8s.io", "PriorityClass") => Arc::new(scheduling::PRIORITY_CLASS),

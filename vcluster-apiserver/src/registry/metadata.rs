@@ -4,8 +4,8 @@ use super::strategy::NameRule;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
-    name_is_dns_label, name_is_dns_subdomain, name_is_dns1035_label, name_is_path_segment, validate_ip,
-    validate_object_meta, validate_object_meta_update,
+    name_is_dns_label, name_is_dns_subdomain, name_is_path_segment, validate_ip, validate_object_meta,
+    validate_object_meta_update,
 };
 use serde_json::Map;
 
@@ -18,7 +18,6 @@ pub fn name_check(rule: NameRule) -> fn(&str, bool) -> Vec<String> {
     match rule {
         NameRule::DnsSubdomain => name_is_dns_subdomain,
         NameRule::DnsLabel => name_is_dns_label,
-        NameRule::Dns1035Label => name_is_dns1035_label,
         NameRule::PathSegment => name_is_path_segment,
         NameRule::Address => {
             |name, _| validate_ip(&Path::new(""), name).into_iter().map(|error| error.detail).collect()

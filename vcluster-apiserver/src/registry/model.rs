@@ -30,6 +30,11 @@ pub trait Model: Send + Sync + 'static {
         None
     }
 
+    /// The text of an object that `patch` was merged into, as upstream quotes it in a refusal.
+    fn merged_text(&self, object: &Value, _patch: &Value) -> String {
+        object.to_string()
+    }
+
     /// Brings `metadata.managedFields` up to date after a write that is no apply.
     fn track_update(&self, _live: Option<&Object>, _new: &mut Object, _tracking: &Tracking) {}
 

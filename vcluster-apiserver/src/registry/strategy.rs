@@ -15,8 +15,6 @@ pub enum NameRule {
     #[default]
     DnsSubdomain,
     DnsLabel,
-    /// DNS-1035 label: services.
-    Dns1035Label,
     /// Anything that fits a path segment: RBAC kinds.
     PathSegment,
     /// An IP address in canonical form.
@@ -115,9 +113,24 @@ pub trait Strategy: Send + Sync + 'static {
         ErrorList::new()
     }
 
+    /// An annotation that stands for a field: whoever asks for metadata alone does not see it.
+    fn field_annotation(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether the kind's objects are never garbage collected, so that no deletion policy applies: events.
     fn ignores_propagation(&self) -> bool {
         false
+    }
+
+    /// Whether what belongs to an object stays when its deletion does not say otherwise.
+    fn orphans_dependents(&self) -> bool {
+        false
+    }
+
+    /// The text of a `Warning` header for deletions that do not say what becomes of dependents.
+    fn delete_warning(&self) -> Option<&'static str> {
+        None
     }
 
     /// Seconds that a deletion waits for the node, when the kind deletes gracefully: pods.

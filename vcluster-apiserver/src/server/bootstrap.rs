@@ -95,10 +95,10 @@ fn objects(endpoint: &Endpoint, now: &str) -> Vec<(&'static str, &'static str, V
         "servicecidrs",
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
-            "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
+            "metadata": {"name": "kubernetes"},
             "spec": {"cidrs": [endpoint.service_cidr]},
             "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": now,
-                "message": "Kubernetes Service CIDR is ready"}]},
+                "message": "Kubernetes default Service CIDR is ready"}]},
         }),
     ));
     let family = if endpoint.service.is_ipv4() { "IPv4" } else { "IPv6" };

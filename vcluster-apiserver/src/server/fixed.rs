@@ -1,7 +1,7 @@
 //! The paths beside the API: discovery, OpenAPI, health, version, metrics, the token issuer's documents.
 
 use super::Server;
-use crate::api::error::no_such_path;
+use crate::api::error::{no_such_method, no_such_path};
 use crate::request::body::{self, Body};
 use crate::request::info::RequestInfo;
 use crate::request::query::Query;
@@ -21,15 +21,21 @@ pub async fn serve(server: &Server, info: &RequestInfo, request: Request<Body>) 
     let inner = &server.inner;
     let path = info.path.trim_end_matches('/');
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !reads && !matches!(first, "api" | "apis") {
         return Ok(no_such_path());
     }
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     Ok(match first {
         "livez" | "readyz" | "healthz" => inner.health.serve(path, &query).unwrap_or_else(no_such_path),
         "api" | "apis" => {
             let snapshot = inner.api.registry.snapshot();
-            return inner.discovery.serve(&snapshot, path, &query, request.headers());
+            let answer = inner.discovery.serve(&snapshot, path, &query, request.headers())?;
+            // The list of groups is answered whatever the method; the router knows the others, for reading only.
+            if !reads && path != "/apis" && answer.status().is_success() {
+                return Err(no_such_method());
+            }
+            answer
         }
         "openapi" => {
             let snapshot = inner.api.registry.snapshot();

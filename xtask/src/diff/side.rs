@@ -22,6 +22,12 @@ static TIME: LazyLock<Regex> =
 static CHOSEN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 });
+/// Resource versions within texts.
+static VERSION: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?P<before>\\?"resourceVersion\\?":\\?"|match the ResourceVersion in record \(|ResourceVersion in object meta: )(?P<version>\d+)"#,
+    )
+});
 static AGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d+m?s$"));
 
 fn pattern(text: &str) -> Regex {
@@ -119,6 +125,10 @@ impl Memory {
             }
             format!("time.{}", found.name("fraction").map_or(0, |fraction| fraction.len() - 1))
         });
+        let text = VERSION.replace_all(&text, |found: &regex::Captures<'_>| {
+            let live = self.live["metadata"]["resourceVersion"] == found["version"];
+            format!("{}{}", &found["before"], if live { "as before" } else { "new" })
+        });
         CHOSEN.replace_all(&text, "chosen").into_owned()
     }
 }
@@ -147,6 +157,15 @@ mod tests {
             list,
             json!({"metadata": {"resourceVersion": "any"}, "items": [{"metadata": {"resourceVersion": "as before"}}]})
         );
+    }
+
+    #[test]
+    fn versions_within_texts_are_named() {
+        let memory = Memory { live: json!({"metadata": {"resourceVersion": "16"}}), ..Memory::default() };
+        let quoted = r#"patch: "{\"resourceVersion\":\"16\"}""#;
+        assert_eq!(memory.mask_text(quoted, ""), r#"patch: "{\"resourceVersion\":\"as before\"}""#);
+        let told = "does not match the ResourceVersion in record (17).";
+        assert_eq!(memory.mask_text(told, ""), "does not match the ResourceVersion in record (new).");
     }
 
     #[test]

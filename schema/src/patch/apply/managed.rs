@@ -28,7 +28,7 @@ pub struct Writer<'a> {
     pub api_version: &'a str,
     /// Empty for the resource itself.
     pub subresource: &'a str,
-    /// RFC 3339, in seconds.
+    /// RFC 3339, in seconds; empty for an entry without a time.
     pub time: &'a str,
 }
 
@@ -182,7 +182,7 @@ fn apply_difference(mut managers: Managers, difference: &Difference, new: &mut O
     if !taken.is_empty() {
         let entry = managers.entry(Operation::Update, writer);
         entry.fields.add(taken);
-        entry.time = Some(writer.time.to_owned());
+        entry.time = Some(writer.time.to_owned()).filter(|time| !time.is_empty());
     }
     managers.fold_oldest();
     put(new, managers.encode());

@@ -54,6 +54,10 @@ pub async fn page(api: &Api, call: &Call, options: &ListOptions, selection: &Sel
     };
     if options.continue_.is_empty() {
         let version = options.resource_version.as_str();
+        // What any version will do for comes from the cache, which knows no pages.
+        if version == "0" {
+            range.limit = 0;
+        }
         let exact = options.resource_version_match == "Exact"
             || (options.resource_version_match.is_empty() && options.limit > 0 && !matches!(version, "" | "0"));
         reach(api, call, version).await.map_err(|status| match parse_version(version) {
@@ -175,7 +179,9 @@ pub fn write(
             out.push(b',');
         }
         match &accepted.form {
-            Form::PartialMetadataList(version) => form::partial(&mut out, version, &item.body)?,
+            Form::PartialMetadataList(version) => {
+                form::partial(&mut out, resource.strategy.field_annotation(), version, &item.body)?;
+            }
             _ => write_item(&mut out, resource, prefix.as_bytes(), item)?,
         }
     }

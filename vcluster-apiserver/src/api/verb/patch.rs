@@ -180,10 +180,11 @@ impl Change for Patched<'_> {
 impl Patched<'_> {
     fn finish(&self, mut object: Object) -> Result<Object, Status> {
         let model = &self.resource.model;
-        let text = serde_json::to_string(object.as_map()).unwrap_or_default();
+        let tree = Value::Object(object.as_map().clone());
         let shown = match &self.patch {
             Patch::Strategic(patch) => schema::patch::go_text(patch),
-            _ => text,
+            Patch::Merge(patch) => model.merged_text(&tree, patch),
+            _ => tree.to_string(),
         };
         // Upstream shows what it could not read: the patch itself, or the patched object.
         let invalid = |why: String| {

@@ -89,7 +89,8 @@ impl Local {
         Ok((ips, node_ports))
     }
 
-    fn address(&self, service: &Object, taken: &BTreeSet<IpAddr>) -> Result<Option<IpAddr>, Status> {
+    /// A rehearsal does not ask whether the address is taken: upstream's allocator only knows when it takes it.
+    fn address(&self, service: &Object, taken: &BTreeSet<IpAddr>, dry_run: bool) -> Result<Option<IpAddr>, Status> {
         let asked = service.text_at(&["spec", "clusterIP"]);
         let field = Path::new("spec").child("clusterIPs");
         if asked == "None" {
@@ -114,7 +115,7 @@ impl Local {
             );
             return Err(why(&text));
         }
-        if taken.contains(&address) {
+        if taken.contains(&address) && !dry_run {
             return Err(why(&format!("failed to allocate IP {address}: provided IP is already allocated")));
         }
         Ok(Some(address))
@@ -191,7 +192,7 @@ impl ServiceAddresses for Local {
                 service.set_at(&["spec", "clusterIP"], held.clone().into());
             }
             let keeps = !held.is_empty() && service.text_at(&["spec", "clusterIP"]) == held;
-            if !keeps && let Some(address) = self.address(service, &ips)? {
+            if !keeps && let Some(address) = self.address(service, &ips, dry_run)? {
                 service.set_at(&["spec", "clusterIP"], address.to_string().into());
                 let created = service.text_at(&["metadata", "creationTimestamp"]).to_owned();
                 let object = claim(address, service, &created, service.uid().to_owned());
@@ -203,7 +204,25 @@ impl ServiceAddresses for Local {
             }
             let first = service.text_at(&["spec", "clusterIP"]).to_owned();
             service.set_at(&["spec", "clusterIPs"], json!([first]));
-            let family = if first.contains(':') { "IPv6" } else { "IPv4" };
+            let family = if first.contains(':') || (first == "None" && self.0.service_cidr.addr().is_ipv6()) {
+                "IPv6"
+            } else {
+                "IPv4"
+            };
+            // Nobody knows what stands behind a name without a selector: it may be of both families.
+            let open =
+                service.at(&["spec", "selector"]).and_then(Value::as_object).is_none_or(serde_json::Map::is_empty);
+            if first == "None" && open {
+                if service.at(&["spec", "ipFamilyPolicy"]).is_none() {
+                    service.set_at(&["spec", "ipFamilyPolicy"], "RequireDualStack".into());
+                }
+                let other = if family == "IPv4" { "IPv6" } else { "IPv4" };
+                if service.at(&["spec", "ipFamilies"]).is_none()
+                    && service.text_at(&["spec", "ipFamilyPolicy"]) != "SingleStack"
+                {
+                    service.set_at(&["spec", "ipFamilies"], json!([family, other]));
+                }
+            }
             if service.at(&["spec", "ipFamilies"]).is_none() {
                 service.set_at(&["spec", "ipFamilies"], json!([family]));
             }

@@ -1,7 +1,7 @@
 //! The fields of a built-in kind, from `schema`'s tables.
 
 use crate::registry::model::{Column, Model, Strict, Tracking};
-use apimachinery::Object;
+use apimachinery::{Object, Quantity};
 use schema::patch::apply::Set;
 use schema::patch::apply::managed::{self, ApplyError, Writer};
 use schema::patch::{PatchError, TableSchema, strategic};
@@ -29,6 +29,10 @@ impl Model for TableModel {
 
     fn default(&self, object: &mut Object) {
         fill(self.row, object.as_map_mut());
+    }
+
+    fn merged_text(&self, object: &Value, patch: &Value) -> String {
+        schema::patch::merged::text(self.row, object, patch)
     }
 
     fn track_update(&self, live: Option<&Object>, new: &mut Object, tracking: &Tracking) {
@@ -87,7 +91,7 @@ fn writer(tracking: &Tracking) -> Writer<'_> {
 fn reset(row: &'static Type, subresource: &str) -> Option<Set> {
     row.field("status")?;
     Some(match subresource {
-        "" => Set::of_fields(&[&["status"]]),
+        "" | "finalize" => Set::of_fields(&[&["status"]]),
         "status" => Set::of_fields(&[&["spec"]]),
         _ => return None,
     })
@@ -106,6 +110,22 @@ fn fill(t: &'static Type, map: &mut Map<String, Value>) {
         }
         if let Some(value) = map.get_mut(name) {
             fill_in(field.shape(), value);
+            if field.go_type() == Some("v1.ResourceList") {
+                whole_thousandths(value);
+            }
+        }
+    }
+}
+
+/// Amounts of resources are never finer than a thousandth (`SetDefaults_ResourceList`).
+fn whole_thousandths(value: &mut Value) {
+    const MILLI: i32 = -3;
+    for amount in value.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Ok(quantity) = Quantity::from_json(amount) {
+            let rounded = quantity.round_up(MILLI);
+            if rounded != quantity {
+                *amount = rounded.to_string().into();
+            }
         }
     }
 }
@@ -141,7 +161,7 @@ mod tests {
     fn quantities_and_times_are_canonical_and_defaults_filled() {
         let pod = json!({"metadata": {"creationTimestamp": "2026-01-01T01:00:00+01:00"},
             "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}],
-                "resources": {"limits": {"cpu": 0.5, "memory": "1024Ki"}}}]}});
+                "resources": {"limits": {"cpu": 0.5, "memory": "1024Ki"}, "requests": {"cpu": "0.5m"}}}]}});
         let mut object = Object::from_value(pod).unwrap();
         let model = model("Pod");
         model.normalize(&mut object).unwrap();
@@ -149,6 +169,7 @@ mod tests {
         assert_eq!(object.meta_str("creationTimestamp"), "2026-01-01T00:00:00Z");
         let container = &object.at(&["spec", "containers"]).unwrap()[0];
         assert_eq!(container["resources"]["limits"], json!({"cpu": "500m", "memory": "1Mi"}));
+        assert_eq!(container["resources"]["requests"], json!({"cpu": "1m"}));
         assert_eq!(container["ports"], json!([{"containerPort": 1, "protocol": "TCP"}]));
     }
 }

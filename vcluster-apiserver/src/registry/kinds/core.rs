@@ -2,9 +2,12 @@
 
 use super::fill::{empty, items, made};
 use super::pod_validation::data_keys;
+use super::read::{list, part, wrong};
+use super::{endpoint_rules, node_rules};
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::validation::is_qualified_name;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -46,6 +49,41 @@ impl Strategy for Namespace {
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
         &[("status.phase", "status.phase")]
     }
+
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        finalizers(object, |path, _| path)
+    }
+
+    fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
+        let phase = new.at(&["status", "phase"]).and_then(Value::as_str).unwrap_or_default();
+        let (expected, when) = if new.is_terminating() { ("Terminating", "not empty") } else { ("Active", "empty") };
+        if phase == expected {
+            return ErrorList::new();
+        }
+        let why = format!("may only be '{expected}' if `deletionTimestamp` is {when}");
+        // Upstream writes this name with a capital.
+        vec![FieldError::invalid(&Path::new("status").child("Phase"), phase, why)]
+    }
+
+    fn validate_subresource_update(&self, subresource: &str, new: &Object, _: &Object) -> ErrorList {
+        if subresource == "finalize" { finalizers(new, |path, index| path.index(index)) } else { ErrorList::new() }
+    }
+}
+
+/// Finalizers are qualified, or of those that have always been there.
+fn finalizers(namespace: &Object, place: fn(Path, usize) -> Path) -> ErrorList {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    let mut errors = ErrorList::new();
+    let spec = namespace.as_map().get("spec").unwrap_or(&Value::Null);
+    for (index, name) in list(spec, "finalizers").iter().filter_map(Value::as_str).enumerate() {
+        let path = place(Path::new("spec").child("finalizers"), index);
+        wrong(&path, name, is_qualified_name(name), &mut errors);
+        if !name.contains('/') && !STANDARD.contains(&name) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(&path, name, why));
+        }
+    }
+    errors
 }
 
 pub struct Node;
@@ -56,11 +94,15 @@ impl Strategy for Node {
     }
 
     fn default(&self, object: &mut Object) {
-        let range = object.at(&["spec", "podCIDR"]).cloned().filter(|range| *range != "");
-        if let Some(range) = range
-            && object.at(&["spec", "podCIDRs"]).and_then(Value::as_array).is_none_or(Vec::is_empty)
-        {
-            object.set_at(&["spec", "podCIDRs"], json!([range]));
+        // The older field wins over the newer one, and otherwise follows it.
+        let older = object.at(&["spec", "podCIDR"]).cloned().filter(|range| *range != "");
+        let first = object.at(&["spec", "podCIDRs"]).and_then(|ranges| ranges.get(0)).cloned();
+        match (older, first) {
+            (Some(older), first) if first.as_ref() != Some(&older) => {
+                object.set_at(&["spec", "podCIDRs"], json!([older]));
+            }
+            (None, Some(first)) => object.set_at(&["spec", "podCIDR"], first),
+            _ => {}
         }
         let capacity = object.at(&["status", "capacity"]).cloned();
         if let Some(capacity) = capacity
@@ -68,6 +110,44 @@ impl Strategy for Node {
         {
             object.set_at(&["status", "allocatable"], capacity);
         }
+    }
+
+    fn prepare_create(&self, object: &mut Object) {
+        node_rules::drop_disabled(object, None);
+    }
+
+    fn prepare_update(&self, new: &mut Object, old: &Object) {
+        node_rules::drop_disabled(new, Some(old));
+    }
+
+    fn prepare_status_update(&self, new: &mut Object, old: &Object) {
+        node_rules::drop_disabled(new, Some(old));
+    }
+
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        node_rules::check(object)
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        let mut errors = node_rules::check(new);
+        errors.extend(node_rules::update(new, old));
+        errors
+    }
+
+    fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
+        self.validate_update(new, old)
+    }
+
+    fn warnings(&self, new: &Object, _: Option<&Object>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if new.at(&["spec", "configSource"]).is_some() {
+            let text = "spec.configSource: the feature is no longer supported";
+            warnings.push(text.to_owned());
+        }
+        if new.at(&["spec", "externalID"]).is_some_and(|id| *id != "") {
+            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+        }
+        warnings
     }
 
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
@@ -206,6 +286,19 @@ impl Strategy for Endpoints {
                 empty(port, "protocol", "TCP");
             }
         }
+    }
+
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        let subsets = part(object.as_map(), "subsets").as_array().map(Vec::as_slice).unwrap_or_default();
+        endpoint_rules::check(subsets, &Path::new("subsets"))
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        // What stood there before the rules did may stay.
+        if part(new.as_map(), "subsets") == part(old.as_map(), "subsets") {
+            return ErrorList::new();
+        }
+        self.validate_create(new)
     }
 }
 

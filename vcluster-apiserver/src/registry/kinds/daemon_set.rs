@@ -29,6 +29,7 @@ impl Strategy for DaemonSet {
     }
 
     fn prepare_update(&self, new: &mut Object, old: &Object) {
+        DAEMON_SET.prepare_update(new, old);
         let before: i64 = old.annotation(GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0);
         let template = |object: &Object| object.at(&["spec", "template"]).cloned();
         set(new, if template(new) == template(old) { before } else { before + 1 });
@@ -44,6 +45,14 @@ impl Strategy for DaemonSet {
 
     fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
         DAEMON_SET.validate_status_update(new, old)
+    }
+
+    fn field_annotation(&self) -> Option<&'static str> {
+        Some(GENERATION)
+    }
+
+    fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
+        DAEMON_SET.warnings(new, old)
     }
 }
 

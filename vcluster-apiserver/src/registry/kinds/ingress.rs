@@ -1,6 +1,7 @@
 //! Ingresses and their classes (k8s.io/kubernetes `pkg/apis/networking/validation`).
 
-use super::read::text;
+use super::fill;
+use super::read::{part, text};
 use super::ruled::Ruled;
 use super::rules::Check;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -41,8 +42,18 @@ pub const INGRESS: Ruled = Ruled {
 };
 
 pub const CLASS: Ruled = Ruled {
+    defaults: |class| {
+        if let Some(parameters) = fill::object(class, "spec").and_then(|spec| fill::object(spec, "parameters")) {
+            fill::absent(parameters, "scope", "Cluster");
+        }
+    },
     rules: &[("spec.controller", Check::By(controller)), ("spec.parameters", Check::By(parameters))],
-    fixed: &["spec.controller"],
+    update: |new, old, errors| {
+        let (is, was) = (text(part(new, "spec"), "controller"), text(part(old, "spec"), "controller"));
+        if is != was {
+            errors.push(FieldError::invalid(&Path::new("spec").child("controller"), is, "field is immutable"));
+        }
+    },
     generation: true,
     ..Ruled::PLAIN
 };

@@ -1,9 +1,11 @@
 //! What the spec of a job must be, in a Job or in a CronJob's template (k8s.io/kubernetes `pkg/apis/batch/validation`).
 
-use super::read::{list, number, text, wrong};
+use super::read::{list, number, one_of, part, text, wrong};
 use super::rules::{self, Check, Rule};
+use super::{internal, job_indexes};
+use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::validation::is_qualified_name;
+use apimachinery::validation::{is_dns1123_label, is_qualified_name};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -16,7 +18,6 @@ const RULES: &[Rule] = &[
     ("backoffLimitPerIndex", Check::NotNegative),
     ("maxFailedIndexes", Check::NotNegative),
     ("completionMode", Check::OneOf(&["NonIndexed", "Indexed"])),
-    ("podReplacementPolicy", Check::OneOf(&["Failed", "TerminatingOrFailed"])),
     ("managedBy", Check::By(managed_by)),
 ];
 
@@ -68,14 +69,133 @@ pub fn check(spec: &Value, path: &Path, errors: &mut ErrorList) {
         }
         _ => {}
     }
-    if spec["podFailurePolicy"].is_object() {
+    high_completions(spec, path, errors);
+    let replacements: &[&str] = if spec["podFailurePolicy"].is_object() {
         failure_policy(spec, &path.child("podFailurePolicy"), errors);
-        if text(spec, "podReplacementPolicy") == "TerminatingOrFailed" {
-            let at = path.child("podReplacementPolicy");
-            errors.push(FieldError::not_supported(&at, "TerminatingOrFailed", &["Failed"]));
-        }
+        &["Failed"]
+    } else {
+        &["Failed", "TerminatingOrFailed"]
+    };
+    one_of(&path.child("podReplacementPolicy"), &spec["podReplacementPolicy"], replacements, errors);
+    if spec["successPolicy"].is_object() {
+        success_policy(spec, &path.child("successPolicy"), errors);
     }
     restart_policy(spec, path, errors);
+}
+
+/// Bounds for jobs of very many indexes.
+fn high_completions(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    const MANY: i64 = 100_000;
+    const MOST: i64 = 10_000;
+    let indexed = text(spec, "completionMode") == "Indexed" && !spec["backoffLimitPerIndex"].is_null();
+    if !indexed || number(spec, "completions") <= MANY {
+        return;
+    }
+    if spec["maxFailedIndexes"].is_null() {
+        let why = format!("must be specified when completions is above {MANY}");
+        errors.push(FieldError::required(&path.child("maxFailedIndexes"), why));
+    }
+    for field in ["parallelism", "maxFailedIndexes"] {
+        let value = number(spec, field);
+        if value > MOST {
+            let why = format!(
+                "must be less than or equal to {MOST} when completions are above {MANY} and used with backoff limit per index"
+            );
+            errors.push(FieldError::invalid(&path.child(field), value, why));
+        }
+    }
+}
+
+fn success_policy(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    const MOST_RULES: usize = 20;
+    const LONGEST: usize = 64 * 1024;
+    let policy = &spec["successPolicy"];
+    if text(spec, "completionMode") != "Indexed" {
+        let shown = internal::text("batch.v1.SuccessPolicy", policy);
+        errors.push(FieldError::invalid(path, "", "requires indexed completion mode").showing(shown));
+        return;
+    }
+    let (rules, at) = (list(policy, "rules"), path.child("rules"));
+    if rules.is_empty() {
+        let why = "at least one rules must be specified when the successPolicy is specified";
+        errors.push(FieldError::required(&at, why));
+    }
+    if rules.len() > MOST_RULES {
+        errors.push(FieldError::too_many(&at, rules.len(), MOST_RULES));
+    }
+    let completions = number(spec, "completions");
+    for (index, rule) in rules.iter().enumerate() {
+        let at = at.index(index);
+        let (indexes, count) = (rule["succeededIndexes"].as_str(), rule["succeededCount"].as_i64());
+        if indexes.is_none() && count.is_none() {
+            let why = "at least one of succeededCount or succeededIndexes must be specified";
+            errors.push(FieldError::required(&at, why));
+        }
+        let mut named = 0;
+        if let Some(indexes) = indexes {
+            let at = at.child("succeededIndexes");
+            if indexes.len() > LONGEST {
+                errors.push(FieldError::too_long(&at, LONGEST));
+            }
+            match job_indexes::total(indexes, completions) {
+                Ok(total) => named = total,
+                Err(why) => {
+                    let why = format!("error parsing succeededIndexes: {why}");
+                    errors.push(FieldError::invalid(&at, indexes, why));
+                }
+            }
+        }
+        let Some(count) = count else { continue };
+        let at = at.child("succeededCount");
+        if count < 0 {
+            errors.push(FieldError::invalid(&at, count, "must be greater than or equal to 0"));
+        }
+        if count > completions {
+            let why = format!("must be less than or equal to {completions} (the number of specified completions)");
+            errors.push(FieldError::invalid(&at, count, why));
+        }
+        if indexes.is_some() && count > named {
+            let why = format!(
+                "must be less than or equal to {named} (the number of indexes in the specified succeededIndexes field)"
+            );
+            errors.push(FieldError::invalid(&at, count, why));
+        }
+    }
+}
+
+/// The pods of an indexed job are named after it and their index.
+pub fn name(job: &Object, errors: &mut ErrorList) {
+    let (spec, name) = (part(job.as_map(), "spec"), job.name());
+    let completions = number(spec, "completions");
+    if text(spec, "completionMode") != "Indexed" || completions <= 0 {
+        return;
+    }
+    let longest = format!("{name}-{}", completions - 1);
+    if !is_dns1123_label(&longest).is_empty() {
+        let why = format!("will not able to create pod with invalid DNS label: {longest}");
+        errors.push(FieldError::invalid(&Path::new("metadata").child("name"), name, why));
+    }
+}
+
+/// The jobs of a cron job are named after it and the time.
+pub fn short_name(cron: &Object, errors: &mut ErrorList) {
+    const LONGEST: usize = 52;
+    if cron.name().len() > LONGEST {
+        let why = format!("must be no more than {LONGEST} characters");
+        errors.push(FieldError::invalid(&Path::new("metadata").child("name"), cron.name(), why));
+    }
+}
+
+/// What the job of a cron job leaves to the server.
+pub fn within_cron(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    if spec["selector"].is_object() {
+        let shown = internal::text("meta.v1.LabelSelector", &spec["selector"]);
+        let error = FieldError::invalid(&path.child("selector"), "", "`selector` will be auto-generated");
+        errors.push(error.showing(shown));
+    }
+    if spec["manualSelector"] == true {
+        errors.push(FieldError::not_supported(&path.child("manualSelector"), true, &["nil", "false"]));
+    }
 }
 
 fn restart_policy(spec: &Value, path: &Path, errors: &mut ErrorList) {

@@ -1,5 +1,6 @@
 //! Addresses that are taken (k8s.io/kubernetes `pkg/apis/networking/validation`, `ValidateIPAddress`).
 
+use super::read::text;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -19,10 +20,20 @@ impl Strategy for Address {
 
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
         let reference = |object: &Object| object.at(&["spec", "parentRef"]).cloned().unwrap_or_default();
-        if reference(new) == reference(old) {
+        let (after, before) = (reference(new), reference(old));
+        if after == before {
             return ErrorList::new();
         }
-        vec![FieldError::invalid(&Path::new("spec").child("parentRef"), reference(new), "field is immutable")]
+        // Upstream checks this by declaration and then does not print the value.
+        let path = Path::new("spec").child("parentRef");
+        let mut errors = vec![FieldError::invalid(&path, Value::Null, "field is immutable")];
+        if after.is_null() {
+            errors.push(FieldError::required(&path, ""));
+        } else {
+            let missing = ["resource", "name"].into_iter().filter(|field| text(&after, field).is_empty());
+            errors.extend(missing.map(|field| FieldError::required(&path.child(field), "")));
+        }
+        errors
     }
 }
 

@@ -1,7 +1,8 @@
 //! Pods (k8s.io/kubernetes `pkg/registry/core/pod/strategy.go`, `pkg/apis/core/validation`).
 
 use super::fill::made;
-use super::{pod_spec, pod_validation, qos};
+use super::read::{list, part, text};
+use super::{dropped, pod_spec, pod_status, pod_update, pod_validation, qos};
 use crate::registry::strategy::Strategy;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -28,6 +29,9 @@ impl Strategy for Pod {
     }
 
     fn prepare_create(&self, object: &mut Object) {
+        if let Some(spec) = object.as_map_mut().get_mut("spec") {
+            dropped::from_pod(spec);
+        }
         let class = qos::class(object);
         object.set_at(&["status"], json!({"phase": "Pending", "qosClass": class}));
     }
@@ -36,6 +40,9 @@ impl Strategy for Pod {
         // The binding, and what admission decided, cannot be unmade by leaving it out.
         if let Some(status) = old.as_map().get("status") {
             new.as_map_mut().insert("status".into(), status.clone());
+        }
+        if let Some(spec) = new.as_map_mut().get_mut("spec") {
+            dropped::from_pod(spec);
         }
     }
 
@@ -48,19 +55,29 @@ impl Strategy for Pod {
         if observed(new) == 0 && observed(old) != 0 {
             new.set_at(&["status", "observedGeneration"], observed(old).into());
         }
-        if new.at(&["status", "phase"]).is_none()
-            && let Some(phase) = old.at(&["status", "phase"])
-        {
-            new.set_at(&["status", "phase"], phase.clone());
-        }
+        pod_status::keep_what_clients_do_not_know(new, old);
     }
 
     fn validate_create(&self, object: &Object) -> ErrorList {
-        pod_validation::spec(object.as_map().get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+        let mut errors = pod_validation::real(object.as_map());
+        let spec = part(object.as_map(), "spec");
+        let path = Path::new("spec");
+        if !list(spec, "ephemeralContainers").is_empty() {
+            errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
+        }
+        if !text(spec, "nodeName").is_empty() && !list(spec, "schedulingGates").is_empty() {
+            let why = "cannot be set until all schedulingGates have been cleared";
+            errors.push(FieldError::forbidden(&path.child("nodeName"), why));
+        }
+        errors
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        pod_validation::update(new, old)
+        pod_update::update(new, old)
+    }
+
+    fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
+        pod_status::check(new, old)
     }
 
     fn validate_subresource_update(&self, subresource: &str, new: &Object, old: &Object) -> ErrorList {
@@ -126,8 +143,8 @@ fn resize(new: &Object, old: &Object) -> ErrorList {
         return ErrorList::new();
     }
     vec![FieldError::invalid(
-        &Path::new("status").child("qosClass"),
-        qos::class(new),
+        &Path::new("spec"),
+        qos::class(old),
         "Pod QOS Class may not change as a result of resizing",
     )]
 }

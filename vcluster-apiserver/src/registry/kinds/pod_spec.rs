@@ -38,6 +38,9 @@ pub fn default(spec: &mut Fields) {
 /// What only real pods get (`SetDefaults_Pod`): requests from limits, service links, host ports of the host network.
 pub fn default_pod(spec: &mut Fields) {
     absent(spec, "enableServiceLinks", true);
+    if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
+        spec.insert("terminationGracePeriodSeconds".into(), 1.into());
+    }
     for field in ["initContainers", "containers"] {
         for container in items(spec, field) {
             if let Some(resources) = object(container, "resources") {

@@ -1,173 +1,281 @@
-//! What a pod's spec must be, and what of it may change (k8s.io/kubernetes `pkg/apis/core/validation`).
+//! What the spec of a pod must be, in pods and in templates (k8s.io/kubernetes `pkg/apis/core/validation`, `ValidatePodSpec`).
 
-use super::read::{list, text};
-use super::{container_rules, tolerations as toleration_rules, volume_rules};
-use apimachinery::Object;
+use super::container_rules::{self, Pod};
+use super::read::{list, needed_label, one_of, subdomain, text, wrong};
+use super::rules::{self, Check, Rule};
+use super::{
+    affinity_rules, env_rules, pod_annotations, pod_volume_rules, resource_rules, security_rules, tolerations,
+    windows_rules,
+};
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::validation::{is_config_map_key, is_dns1123_label, is_relaxed_env_var_name};
-use serde_json::{Map, Value, json};
+use apimachinery::validation::{
+    is_config_map_key, is_dns1123_label, is_dns1123_subdomain, is_dns1123_subdomain_with_underscore, is_qualified_name,
+    validate_annotations, validate_ip_legacy,
+};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Rules that hold for pods and templates.
-pub fn spec(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let mut volumes = BTreeSet::new();
-    for (index, volume) in list(spec, "volumes").iter().enumerate() {
-        let at = path.child("volumes").index(index);
-        let name = text(volume, "name");
-        named(name, &at.child("name"), &mut errors);
-        if !volumes.insert(name) {
-            errors.push(FieldError::duplicate(&at.child("name"), name));
-        }
-        volume_rules::of_pod(volume, &at, &mut errors);
-        volume_rules::mode(volume, &at, &mut errors);
+const RULES: &[Rule] = &[
+    ("terminationGracePeriodSeconds", Check::Present("")),
+    ("restartPolicy", Check::NeededOneOf(&["Always", "OnFailure", "Never"])),
+    ("dnsPolicy", Check::NeededOneOf(&["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"])),
+    ("nodeSelector", Check::By(labels)),
+    ("readinessGates[].conditionType", Check::By(qualified)),
+    ("serviceAccountName", Check::Text(subdomain)),
+    ("nodeName", Check::Text(subdomain)),
+    ("activeDeadlineSeconds", Check::By(deadline)),
+    ("hostname", Check::Text(is_dns1123_label)),
+    ("subdomain", Check::Text(is_dns1123_label)),
+    ("hostAliases[].ip", Check::By(address)),
+    ("hostAliases[].hostnames[]", Check::By(host_name)),
+    ("priorityClassName", Check::Text(subdomain)),
+    ("runtimeClassName", Check::By(class)),
+    ("preemptionPolicy", Check::By(preemption)),
+];
+
+fn labels(value: &Value, path: &Path, errors: &mut ErrorList) {
+    rules::labels(value, path, errors);
+}
+
+fn qualified(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let name = value.as_str().unwrap_or_default();
+    wrong(path, name, is_qualified_name(name), errors);
+}
+
+fn deadline(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if let Some(seconds) = value.as_i64().filter(|n| !(1..=i64::from(i32::MAX)).contains(n)) {
+        errors.push(FieldError::invalid(path, seconds, "must be between 1 and 2147483647, inclusive"));
     }
-    if list(spec, "containers").is_empty() {
-        errors.push(FieldError::required(&path.child("containers"), ""));
+}
+
+fn address(value: &Value, path: &Path, errors: &mut ErrorList) {
+    errors.extend(validate_ip_legacy(path, value.as_str().unwrap_or_default(), true, &[]));
+}
+
+fn host_name(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let name = value.as_str().unwrap_or_default();
+    wrong(path, name, is_dns1123_subdomain(name), errors);
+}
+
+fn class(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if let Some(name) = value.as_str() {
+        wrong(path, name, subdomain(name), errors);
     }
-    let mut names = BTreeSet::new();
-    for field in ["containers", "initContainers"] {
-        for (index, container) in list(spec, field).iter().enumerate() {
-            let at = path.child(field).index(index);
-            self::container(container, &volumes, &at, &mut errors);
-            let name = text(container, "name");
-            if !name.is_empty() && !names.insert(name) {
-                errors.push(FieldError::duplicate(&at.child("name"), name));
-            }
-        }
+}
+
+fn preemption(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if value == "" {
+        errors.push(FieldError::required(path, ""));
+    } else {
+        one_of(path, value, &["PreemptLowerPriority", "Never"], errors);
     }
-    one_of(spec, "restartPolicy", &["Always", "OnFailure", "Never"], path, &mut errors);
-    one_of(spec, "dnsPolicy", &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"], path, &mut errors);
-    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|n| n < 0) {
-        let value = spec["terminationGracePeriodSeconds"].clone();
-        let at = path.child("terminationGracePeriodSeconds");
-        errors.push(FieldError::invalid(&at, value, "must be greater than or equal to 0"));
-    }
-    if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|n| !(1..=i64::from(i32::MAX)).contains(n)) {
-        let at = path.child("activeDeadlineSeconds");
-        errors.push(FieldError::invalid(&at, seconds, "must be between 1 and 2147483647, inclusive"));
-    }
-    for field in ["hostname", "subdomain"] {
-        let value = text(spec, field);
-        if !value.is_empty() {
-            let wrong = is_dns1123_label(value).into_iter();
-            errors.extend(wrong.map(|why| FieldError::invalid(&path.child(field), value, why)));
-        }
-    }
-    toleration_rules::check(list(spec, "tolerations"), &path.child("tolerations"), &mut errors);
-    errors.extend(sysctls(spec, path));
+}
+
+/// The rules of pods and templates alike. `pod` is the name of a real pod.
+pub fn spec(spec: &Value, pod: Option<&str>, path: &Path) -> ErrorList {
+    let mut errors = rules::check(spec, path, RULES);
+    pod_volume_rules::check(list(spec, "volumes"), pod, &path.child("volumes"), &mut errors);
+    claims(list(spec, "resourceClaims"), &path.child("resourceClaims"), &mut errors);
+    Pod::new(spec, pod).check(path, &mut errors);
+    resources(spec, &path.child("resources"), &mut errors);
+    host_network(spec, pod.is_some(), path, &mut errors);
+    security_rules::of_pod(spec, path, &mut errors);
+    affinity_rules::check(&spec["affinity"], &path.child("affinity"), &mut errors);
+    dns(spec, &path.child("dnsConfig"), &mut errors);
+    gates(list(spec, "schedulingGates"), &path.child("schedulingGates"), &mut errors);
+    let at = path.child("topologySpreadConstraints");
+    affinity_rules::spread(list(spec, "topologySpreadConstraints"), &at, &mut errors);
+    windows_rules::host_process(spec, path, &mut errors);
+    host_name_override(spec, &path.child("hostnameOverride"), &mut errors);
+    tolerations::check(list(spec, "tolerations"), &path.child("tolerations"), &mut errors);
+    let at = path.child("overhead").child("limits");
+    resource_rules::amounts(&spec["overhead"], resource_rules::container_name, &at, &mut errors);
+    windows_rules::system(spec, path, &mut errors);
+    env_rules::file_volumes(spec, path, &mut errors);
     errors
 }
 
-fn one_of(spec: &Value, field: &str, allowed: &[&str], path: &Path, errors: &mut ErrorList) {
-    let value = text(spec, field);
-    if value.is_empty() {
-        errors.push(FieldError::required(&path.child(field), ""));
-    } else if !allowed.contains(&value) {
-        errors.push(FieldError::not_supported(&path.child(field), value, allowed));
-    }
-}
-
-fn named(name: &str, path: &Path, errors: &mut ErrorList) {
-    if name.is_empty() {
-        errors.push(FieldError::required(path, ""));
-    } else {
-        errors.extend(is_dns1123_label(name).into_iter().map(|why| FieldError::invalid(path, name, why)));
-    }
-}
-
-fn container(container: &Value, volumes: &BTreeSet<&str>, path: &Path, errors: &mut ErrorList) {
-    named(text(container, "name"), &path.child("name"), errors);
-    let image = text(container, "image");
-    if image.is_empty() {
-        errors.push(FieldError::required(&path.child("image"), ""));
-    }
-    for (index, variable) in list(container, "env").iter().enumerate() {
-        let at = path.child("env").index(index);
-        let name = text(variable, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(&at.child("name"), ""));
-        } else {
-            let wrong = is_relaxed_env_var_name(name).into_iter();
-            errors.extend(wrong.map(|why| FieldError::invalid(&at.child("name"), name, why)));
-        }
-        for source in ["configMapKeyRef", "secretKeyRef"] {
-            let reference = &variable["valueFrom"][source];
-            if reference.is_object() && text(reference, "key").is_empty() {
-                errors.push(FieldError::required(&at.child("valueFrom").child(source).child("key"), ""));
-            }
-        }
-    }
-    for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
-        let at = path.child("volumeMounts").index(index);
-        let name = text(mount, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(&at.child("name"), ""));
-        } else if !volumes.contains(name) {
-            errors.push(FieldError::not_found(&at.child("name"), name));
-        }
-        if text(mount, "mountPath").is_empty() {
-            errors.push(FieldError::required(&at.child("mountPath"), ""));
-        }
-        for field in ["subPath", "subPathExpr"] {
-            let value = text(mount, field);
-            if value.starts_with('/') {
-                errors.push(FieldError::invalid(&at.child(field), value, "must be a relative path"));
-            } else if value.split('/').any(|part| part == "..") {
-                errors.push(FieldError::invalid(&at.child(field), value, "must not contain '..'"));
-            }
-        }
-    }
-    container_rules::check(container, path, errors);
-    resources(&container["resources"], &path.child("resources"), errors);
-}
-
-/// A request above its limit can never be granted.
-fn resources(resources: &Value, path: &Path, errors: &mut ErrorList) {
-    use apimachinery::quantity::Quantity;
-    use std::str::FromStr as _;
-    let Some(requests) = resources["requests"].as_object() else { return };
-    for (name, request) in requests {
-        let limit = &resources["limits"][name];
-        let parse = |value: &Value| value.as_str().and_then(|text| Quantity::from_str(text).ok());
-        if let (Some(wanted), Some(most)) = (parse(request), parse(limit))
-            && wanted > most
-        {
-            let why = format!("must be less than or equal to {name} limit of {}", limit.as_str().unwrap_or_default());
-            errors.push(FieldError::invalid(&path.child("requests"), request.clone(), why));
-        }
-    }
-}
-
-fn sysctls(spec: &Value, path: &Path) -> ErrorList {
+/// A template with its metadata.
+pub fn template(template: &Value, path: &Path) -> ErrorList {
+    let (metadata, at) = (&template["metadata"], path.child("spec"));
     let mut errors = ErrorList::new();
-    let segment = |part: &str| {
-        let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        !part.is_empty()
-            && part.bytes().all(fine)
-            && part.bytes().next().is_some_and(edge)
-            && part.bytes().last().is_some_and(edge)
-    };
-    let at = path.child("securityContext").child("sysctls");
+    rules::labels(&metadata["labels"], &path.child("labels"), &mut errors);
+    if let Some(metadata) = metadata.as_object() {
+        errors.extend(validate_annotations(metadata, path));
+    }
+    pod_annotations::check(metadata, &template["spec"], &path.child("annotations"), &at, &mut errors);
+    errors.extend(spec(&template["spec"], None, &at));
+    if !list(&template["spec"], "ephemeralContainers").is_empty() {
+        let why = "ephemeral containers not allowed in pod template";
+        errors.push(FieldError::forbidden(&at.child("ephemeralContainers"), why));
+    }
+    errors
+}
+
+/// What only real pods are asked for.
+pub fn real(pod: &Map<String, Value>) -> ErrorList {
+    let (path, found) = (Path::new("spec"), super::read::part(pod, "spec"));
+    let metadata = super::read::part(pod, "metadata");
+    let mut errors = ErrorList::new();
+    let at = Path::new("metadata").child("annotations");
+    pod_annotations::check(metadata, found, &at, &path, &mut errors);
+    errors.extend(spec(found, Some(text(metadata, "name")), &path));
+    if text(found, "serviceAccountName").is_empty() {
+        for (index, volume) in list(found, "volumes").iter().enumerate() {
+            for (number, source) in list(&volume["projected"], "sources").iter().enumerate() {
+                if source["serviceAccountToken"].is_object() {
+                    let at = path.child("volumes").index(index).child("projected").child("sources").index(number);
+                    let why = "must not be specified when serviceAccountName is not set";
+                    errors.push(FieldError::forbidden(&at.child("serviceAccountToken"), why));
+                }
+            }
+        }
+    }
+    errors.extend(rules::check(found, &path, &[("terminationGracePeriodSeconds", Check::NotNegative)]));
+    for field in ["containers", "initContainers"] {
+        for (index, container) in list(found, field).iter().enumerate() {
+            container_rules::trimmed(container, &path.child(field).index(index), &mut errors);
+        }
+    }
+    errors
+}
+
+/// Names that the pod gives to claims of devices.
+fn claims(claims: &[Value], path: &Path, errors: &mut ErrorList) {
+    let mut names = BTreeSet::new();
+    for (index, claim) in claims.iter().enumerate() {
+        let (at, name) = (path.index(index), text(claim, "name"));
+        if name.is_empty() || !names.contains(name) {
+            needed_label(&at.child("name"), name, errors);
+        } else {
+            errors.push(FieldError::duplicate(&at.child("name"), name));
+        }
+        names.insert(name);
+        let shown = || super::internal::text("core.v1.PodResourceClaim", claim);
+        let sources = ["resourceClaimName", "resourceClaimTemplateName"];
+        let why = match sources.iter().filter(|source| claim[**source].is_string()).count() {
+            0 => "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+            1 => "",
+            _ => "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
+        };
+        if !why.is_empty() {
+            errors.push(FieldError::invalid(&at, "", why).showing(shown()));
+        }
+        for source in sources {
+            class(&claim[source], &at.child(source), errors);
+        }
+    }
+}
+
+/// What the pod asks for as a whole.
+fn resources(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    let resources = &spec["resources"];
+    if !resources.is_object() {
+        return;
+    }
+    if spec["os"]["name"] == "windows" {
+        return errors.push(FieldError::forbidden(path, "may not be set for a windows pod"));
+    }
+    if resources["claims"].is_array() {
+        let why = "claims may not be set for Resources at pod-level";
+        errors.push(FieldError::forbidden(&path.child("claims"), why));
+    }
+    // The pod's own claims were refused above.
+    resource_rules::requirements(resources, resource_rules::pod_name, &BTreeSet::new(), path, errors);
+    super::pod_level_rules::check(spec, path, errors);
+}
+
+/// In the host's network a port of the host is that of the container.
+fn host_network(spec: &Value, is_pod: bool, path: &Path, errors: &mut ErrorList) {
+    if spec["hostNetwork"] != true {
+        return;
+    }
+    for (index, container) in list(spec, "containers").iter().enumerate() {
+        for (number, port) in list(container, "ports").iter().enumerate() {
+            let host = super::read::number(port, "hostPort");
+            if (is_pod || host != 0) && host != super::read::number(port, "containerPort") {
+                let at = path.child("containers").index(index).child("ports").index(number).child("hostPort");
+                let why = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(FieldError::invalid(&at, host, why));
+            }
+        }
+    }
+}
+
+fn dns(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    const MOST_SERVERS: usize = 3;
+    const MOST_SEARCHES: usize = 32;
+    const LONGEST_SEARCHES: usize = 2048;
+    let config = &spec["dnsConfig"];
+    let (servers, searches) = (list(config, "nameservers"), list(config, "searches"));
+    let (servers_at, searches_at) = (path.child("nameservers"), path.child("searches"));
+    if spec["dnsPolicy"] == "None" {
+        if !config.is_object() {
+            return errors.push(FieldError::required(path, "must provide `dnsConfig` when `dnsPolicy` is None"));
+        }
+        if servers.is_empty() {
+            let why = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+            return errors.push(FieldError::required(&servers_at, why));
+        }
+    }
+    if servers.len() > MOST_SERVERS {
+        let why = format!("must not have more than {MOST_SERVERS} nameservers");
+        errors.push(FieldError::invalid(&servers_at, servers.to_vec(), why));
+    }
+    for (index, server) in servers.iter().enumerate() {
+        address(server, &servers_at.index(index), errors);
+    }
+    if searches.len() > MOST_SEARCHES {
+        let why = format!("must not have more than {MOST_SEARCHES} search paths");
+        errors.push(FieldError::invalid(&searches_at, searches.to_vec(), why));
+    }
+    let length = searches.iter().filter_map(Value::as_str).map(|search| search.len() + 1).sum::<usize>();
+    if length > LONGEST_SEARCHES + 1 {
+        let why =
+            format!("must not have more than {LONGEST_SEARCHES} characters (including spaces) in the search list");
+        errors.push(FieldError::invalid(&searches_at, searches.to_vec(), why));
+    }
+    for (index, search) in searches.iter().filter_map(Value::as_str).enumerate().filter(|(_, search)| *search != ".") {
+        let search = search.strip_suffix('.').unwrap_or(search);
+        wrong(&searches_at.index(index), search, is_dns1123_subdomain_with_underscore(search), errors);
+    }
+    for (index, option) in list(config, "options").iter().enumerate() {
+        if text(option, "name").is_empty() {
+            errors.push(FieldError::required(&path.child("options").index(index), "must not be empty"));
+        }
+    }
+}
+
+fn gates(gates: &[Value], path: &Path, errors: &mut ErrorList) {
     let mut seen = BTreeSet::new();
-    for (index, sysctl) in list(&spec["securityContext"], "sysctls").iter().enumerate() {
-        let name = text(sysctl, "name");
-        let at = at.index(index).child("name");
-        if name.is_empty() {
-            errors.push(FieldError::required(&at, ""));
-        } else if name.len() > 253 || !name.split(['.', '/']).all(segment) {
-            let why = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
-            errors.push(FieldError::invalid(&at, name, why));
-        } else if !seen.insert(name) {
+    for (index, gate) in gates.iter().enumerate() {
+        let (name, at) = (text(gate, "name"), path.index(index));
+        wrong(&at, name, is_qualified_name(name), errors);
+        if !seen.insert(name) {
             errors.push(FieldError::duplicate(&at, name));
         }
     }
-    errors
+}
+
+fn host_name_override(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    const LONGEST: usize = 64;
+    let Some(name) = spec["hostnameOverride"].as_str() else { return };
+    for (field, why) in [
+        ("setHostnameAsFQDN", "may not be specified when setHostnameAsFQDN is true"),
+        ("hostNetwork", "may not be specified when hostNetwork is true"),
+    ] {
+        if spec[field] == true {
+            errors.push(FieldError::forbidden(path, why));
+        }
+    }
+    if name.len() > LONGEST {
+        errors.push(FieldError::too_long(path, LONGEST));
+    }
+    wrong(path, name, is_dns1123_subdomain(name), errors);
 }
 
 /// Data keys of ConfigMaps and Secrets.
-pub fn data_keys(object: &Object, fields: &[&str]) -> ErrorList {
+pub fn data_keys(object: &apimachinery::Object, fields: &[&str]) -> ErrorList {
     let mut errors = ErrorList::new();
     for field in fields {
         for key in object.as_map().get(*field).and_then(Value::as_object).into_iter().flat_map(Map::keys) {
@@ -178,107 +286,14 @@ pub fn data_keys(object: &Object, fields: &[&str]) -> ErrorList {
     errors
 }
 
-/// Only images, the deadline, added tolerations, a cut grace period and removed gates may change.
-pub fn update(new: &Object, old: &Object) -> ErrorList {
-    let spec_path = Path::new("spec");
-    let (Some(after), Some(before)) = (new.as_map().get("spec"), old.as_map().get("spec")) else {
-        return ErrorList::new();
-    };
-    if after == before {
-        return ErrorList::new();
-    }
-    let mut errors = spec(after, &spec_path);
-    let same_length = |field: &str| list(after, field).len() == list(before, field).len();
-    for field in ["containers", "initContainers"] {
-        if !same_length(field) {
-            let why = "pod updates may not add or remove containers";
-            return vec![FieldError::forbidden(&spec_path.child(field), why)];
-        }
-    }
-    errors.extend(deadline(after, before));
-    errors.extend(tolerations(after, before));
-    let mut munged = after.clone();
-    for field in ["containers", "initContainers"] {
-        for (index, container) in list(before, field).iter().enumerate() {
-            munged[field][index]["image"] = container["image"].clone();
-        }
-    }
-    let gates = |value: &Value| list(value, "schedulingGates").to_vec();
-    let fewer = gates(after).iter().all(|gate| gates(before).contains(gate));
-    if !fewer {
-        errors.push(FieldError::forbidden(
-            &spec_path.child("schedulingGates"),
-            "only deletion is allowed, but found new scheduling gate",
-        ));
-    }
-    let mut kept = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates"];
-    if before["terminationGracePeriodSeconds"].as_i64().is_some_and(|n| n < 0)
-        && after["terminationGracePeriodSeconds"] == json!(1)
-    {
-        kept.push("terminationGracePeriodSeconds");
-    }
-    if !gates(before).is_empty() {
-        // A gated pod has not been looked at by any scheduler: where it may go can still be narrowed.
-        kept.extend(["nodeSelector", "affinity"]);
-    }
-    for field in kept {
-        match before.get(field) {
-            Some(value) => munged[field] = value.clone(),
-            None => {
-                munged.as_object_mut().and_then(|m| m.remove(field));
-            }
-        }
-    }
-    if munged != *before {
-        let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-        errors.push(FieldError::forbidden(&spec_path, format!("{why}\n{}", difference(before, &munged))));
-    }
-    errors
-}
-
-/// The names of the fields that differ, one a line.
-fn difference(before: &Value, after: &Value) -> String {
-    let fields =
-        |value: &Value| value.as_object().map(|m| m.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
-    let all: BTreeSet<String> = fields(before).union(&fields(after)).cloned().collect();
-    let changed = all.into_iter().filter(|f| before.get(f) != after.get(f));
-    changed.map(|f| format!("- {f}")).collect::<Vec<_>>().join("\n")
-}
-
-fn deadline(after: &Value, before: &Value) -> ErrorList {
-    let path = Path::new("spec").child("activeDeadlineSeconds");
-    match (after["activeDeadlineSeconds"].as_i64(), before["activeDeadlineSeconds"].as_i64()) {
-        (None, Some(old)) => {
-            vec![FieldError::invalid(&path, old, "must not update from a positive integer to nil value")]
-        }
-        (Some(new), Some(old)) if new > old => {
-            vec![FieldError::invalid(&path, new, "must be less than or equal to previous value")]
-        }
-        _ => ErrorList::new(),
-    }
-}
-
-fn tolerations(after: &Value, before: &Value) -> ErrorList {
-    let (new, old) = (list(after, "tolerations"), list(before, "tolerations"));
-    // The seconds of a toleration that is there may change; taking one away may not happen.
-    let alike = |a: &Value, b: &Value| ["key", "operator", "value", "effect"].iter().all(|f| a[*f] == b[*f]);
-    if old.iter().all(|was| new.iter().any(|is| alike(is, was))) {
-        return ErrorList::new();
-    }
-    let why = "existing toleration can not be modified except its tolerationSeconds";
-    vec![FieldError::forbidden(&Path::new("spec").child("tolerations"), why)]
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use serde_json::json;
 
-    fn pod(spec: Value) -> Object {
-        Object::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
-    }
-
-    fn whole(change: impl FnOnce(&mut Value)) -> Value {
-        let mut spec = json!({"containers": [{"name": "a", "image": "i:1", "terminationMessagePolicy": "File", "imagePullPolicy": "Always"}], "restartPolicy": "Always", "dnsPolicy": "Default"});
+    /// A spec that nothing is wrong with, changed.
+    pub fn whole(change: impl FnOnce(&mut Value)) -> Value {
+        let mut spec = json!({"containers": [{"name": "a", "image": "i:1", "terminationMessagePolicy": "File", "imagePullPolicy": "Always"}], "restartPolicy": "Always", "dnsPolicy": "Default", "terminationGracePeriodSeconds": 30});
         change(&mut spec);
         spec
     }
@@ -286,7 +301,7 @@ mod tests {
     #[test]
     fn mistakes_and_their_paths() {
         type Case = (fn(&mut Value), &'static str);
-        let cases: [Case; 6] = [
+        let cases: [Case; 11] = [
             (|s| s["containers"] = json!([]), "spec.containers: Required value"),
             (|s| s["containers"][0]["name"] = json!(""), "spec.containers[0].name: Required value"),
             (
@@ -305,20 +320,31 @@ mod tests {
                 |s| s["containers"][0]["resources"] = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
                 "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
             ),
+            (
+                |s| s["dnsPolicy"] = json!("None"),
+                "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
+            ),
+            (
+                |s| s["dnsConfig"] = json!({"options": [{}]}),
+                "spec.dnsConfig.options[0]: Required value: must not be empty",
+            ),
+            (
+                |s| s["resourceClaims"] = json!([{"name": "c"}]),
+                "spec.resourceClaims[0]: Invalid value: {\"Name\":\"c\",\"ResourceClaimName\":null,\"ResourceClaimTemplateName\":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+            ),
+            (
+                |s| s["overhead"] = json!({"pods": "1"}),
+                "spec.overhead.limits[pods]: Invalid value: \"pods\": must be a standard resource for containers",
+            ),
+            (
+                |s| s["hostnameOverride"] = json!("A"),
+                "spec.hostnameOverride: Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+            ),
         ];
         for (change, expected) in cases {
-            let errors = spec(&whole(change), &Path::new("spec"));
+            let errors = spec(&whole(change), None, &Path::new("spec"));
             assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
         }
-        assert!(spec(&whole(|_| {}), &Path::new("spec")).is_empty());
-    }
-
-    #[test]
-    fn only_a_few_fields_change() {
-        let old = pod(whole(|_| {}));
-        assert!(update(&pod(whole(|s| s["containers"][0]["image"] = json!("i:2"))), &old).is_empty());
-        assert!(update(&pod(whole(|s| s["tolerations"] = json!([{"key": "a"}]))), &old).is_empty());
-        let errors = update(&pod(whole(|s| s["hostNetwork"] = json!(true))), &old);
-        assert!(errors[0].to_string().contains("pod updates may not change fields other than"));
+        assert!(spec(&whole(|_| {}), None, &Path::new("spec")).is_empty());
     }
 }

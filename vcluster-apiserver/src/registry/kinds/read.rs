@@ -40,6 +40,18 @@ pub fn needed(path: &Path, value: &str, rule: impl Fn(&str) -> Vec<String>, erro
     }
 }
 
+/// "Required value" for an empty text, otherwise what is wrong with it as a label of a DNS name.
+pub fn needed_label(path: &Path, value: &str, errors: &mut ErrorList) {
+    needed(path, value, apimachinery::validation::is_dns1123_label, errors);
+}
+
+/// Refuses a text that is there and not one of those.
+pub fn one_of(path: &Path, value: &Value, allowed: &[&str], errors: &mut ErrorList) {
+    if let Some(text) = value.as_str().filter(|text| !allowed.contains(text)) {
+        errors.push(FieldError::not_supported(path, text, allowed));
+    }
+}
+
 /// The rule of most references by name.
 pub fn subdomain(name: &str) -> Vec<String> {
     apimachinery::validation::name_is_dns_subdomain(name, false)

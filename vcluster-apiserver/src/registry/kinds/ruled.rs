@@ -18,10 +18,14 @@ pub struct Ruled {
     /// `SetDefaults_KIND` beyond the declared defaults.
     pub defaults: fn(&mut Map<String, Value>),
     pub rules: &'static [Rule],
+    /// Whether nothing that the rules look at can change, so that they are not asked again.
+    pub unchanging: bool,
     /// What needs more than one place at a time.
     pub more: fn(&Map<String, Value>, &mut ErrorList),
     /// What an update of the status must be.
     pub status: &'static [Rule],
+    /// What of it needs more than one place at a time.
+    pub status_more: fn(&Map<String, Value>, &mut ErrorList),
     /// Places that never change: "field is immutable".
     pub fixed: &'static [&'static str],
     /// The same, where upstream checks them by declaration and then does not print the value.
@@ -30,6 +34,8 @@ pub struct Ruled {
     pub warnings: Warnings,
     /// What the server sets on creation.
     pub create: fn(&mut Object),
+    /// What the server forgets of every write.
+    pub prepare: fn(&mut Map<String, Value>),
     /// Which of the metadata a status update leaves as it is.
     pub status_keeps: &'static [&'static str],
     /// What else an update must not do: new, old.
@@ -48,13 +54,16 @@ impl Ruled {
         name: NameRule::DnsSubdomain,
         defaults: |_| {},
         rules: &[],
+        unchanging: false,
         more: |_, _| {},
         status: &[],
+        status_more: |_, _| {},
         status_keeps: &[],
         fixed: &[],
         sealed: &[],
         warnings: |_, _| Vec::new(),
         create: |_| {},
+        prepare: |_| {},
         update: |_, _, _| {},
         generation: false,
         counted: &[],
@@ -74,6 +83,11 @@ impl Strategy for Ruled {
 
     fn prepare_create(&self, object: &mut Object) {
         (self.create)(object);
+        (self.prepare)(object.as_map_mut());
+    }
+
+    fn prepare_update(&self, new: &mut Object, _: &Object) {
+        (self.prepare)(new.as_map_mut());
     }
 
     fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
@@ -87,7 +101,7 @@ impl Strategy for Ruled {
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let mut errors = self.validate_create(new);
+        let mut errors = if self.unchanging { ErrorList::new() } else { self.validate_create(new) };
         errors.extend(rules::fixed(new.as_map(), old.as_map(), self.fixed));
         let sealed = rules::fixed(new.as_map(), old.as_map(), self.sealed);
         errors.extend(sealed.into_iter().map(|error| FieldError { value: Some(Value::Null), ..error }));
@@ -96,7 +110,9 @@ impl Strategy for Ruled {
     }
 
     fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
-        rules::check_map(new.as_map(), self.status)
+        let mut errors = rules::check_map(new.as_map(), self.status);
+        (self.status_more)(new.as_map(), &mut errors);
+        errors
     }
 
     fn status_keeps(&self) -> &'static [&'static str] {

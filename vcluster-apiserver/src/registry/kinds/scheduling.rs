@@ -4,7 +4,7 @@
 use super::read::{at_most_all, int_or_percent, list, number, part, text};
 use super::ruled::Ruled;
 use super::rules::Check;
-use super::tolerations;
+use super::{internal, tolerations};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::is_dns1123_label;
 use serde_json::{Map, Value};
@@ -97,7 +97,8 @@ pub const DISRUPTION_BUDGET: Ruled = Ruled {
         let spec = part(object, "spec");
         if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {
             let why = "minAvailable and maxUnavailable cannot be both set";
-            errors.push(FieldError::invalid(&Path::new("spec"), spec.clone(), why));
+            let shown = internal::text("policy.v1.PodDisruptionBudgetSpec", spec);
+            errors.push(FieldError::invalid(&Path::new("spec"), "", why).showing(shown));
         }
     },
     status: &[

@@ -1,25 +1,26 @@
 //! Services (k8s.io/kubernetes `pkg/apis/core/v1/defaults.go`, `pkg/registry/core/service/strategy.go`).
 
 use super::fill::{absent, empty, items, made, text};
-use super::{fill, service_rules};
+use super::service_addresses::{checked, on_nodes};
+use super::{fill, service_addresses, service_rules};
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
-use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::validation::{is_dns1123_label, is_dns1123_subdomain};
+use apimachinery::field::{ErrorList, Path};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 
 pub struct Service;
 
-const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-
-fn external(object: &Object) -> bool {
-    object.at(&["spec", "type"]) == Some(&json!("ExternalName"))
+fn spec(object: &Object) -> &Value {
+    object.as_map().get("spec").unwrap_or(&Value::Null)
 }
 
 impl Strategy for Service {
     fn name_rule(&self) -> NameRule {
-        NameRule::Dns1035Label
+        NameRule::DnsLabel
+    }
+
+    fn allows_create_on_update(&self) -> bool {
+        true
     }
 
     fn default(&self, object: &mut Object) {
@@ -28,7 +29,9 @@ impl Strategy for Service {
         empty(spec, "type", "ClusterIP");
         if text(spec, "sessionAffinity") == "None" {
             spec.remove("sessionAffinityConfig");
-        } else if let Some(client) = made(spec, "sessionAffinityConfig").and_then(|c| made(c, "clientIP")) {
+        } else if text(spec, "sessionAffinity") == "ClientIP"
+            && let Some(client) = made(spec, "sessionAffinityConfig").and_then(|c| made(c, "clientIP"))
+        {
             absent(client, "timeoutSeconds", 10800);
         }
         let kind = text(spec, "type").to_owned();
@@ -45,7 +48,7 @@ impl Strategy for Service {
             empty(spec, "externalTrafficPolicy", "Cluster");
         }
         if kind != "ExternalName" {
-            empty(spec, "internalTrafficPolicy", "Cluster");
+            absent(spec, "internalTrafficPolicy", "Cluster");
         }
         if balanced {
             absent(spec, "allocateLoadBalancerNodePorts", true);
@@ -61,45 +64,33 @@ impl Strategy for Service {
 
     fn prepare_create(&self, object: &mut Object) {
         object.as_map_mut().insert("status".into(), json!({"loadBalancer": {}}));
+        service_addresses::follow_create(object);
+        hide_policy(object);
     }
 
     fn prepare_update(&self, new: &mut Object, old: &Object) {
-        // A client that leaves the allocated address out means to keep it.
-        if !external(new) && !external(old) {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                let unset = new.at(&["spec", field]).is_none_or(|v| v.is_null() || *v == json!("") || *v == json!([]));
-                if unset && let Some(value) = old.at(&["spec", field]) {
-                    new.set_at(&["spec", field], value.clone());
-                }
-            }
-            keep_node_ports(new, old);
-        }
+        service_addresses::follow_update(new, old);
         drop_type_dependent(new, old);
+        hide_policy(new);
     }
 
     fn validate_create(&self, object: &Object) -> ErrorList {
-        validate(object)
+        validate(object, None)
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let mut errors = validate(new);
-        let ip = |o: &Object| o.at(&["spec", "clusterIP"]).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if !external(new) && !external(old) && !ip(old).is_empty() && ip(new) != ip(old) {
-            let path = Path::new("spec").child("clusterIPs").index(0);
-            errors.push(FieldError::invalid(&path, json!([ip(new)]), "may not change once set"));
-        }
-        errors
+        validate(new, Some(old))
     }
 
     fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
-        let part = |field: &str| new.as_map().get(field).unwrap_or(&Value::Null);
-        service_rules::status(part("spec"), part("status"), &mut errors);
+        let status = new.as_map().get("status").unwrap_or(&Value::Null);
+        service_rules::status(spec(new), status, &mut errors);
         errors
     }
 
     fn warnings(&self, new: &Object, _: Option<&Object>) -> Vec<String> {
-        service_rules::warnings(new.as_map().get("spec").unwrap_or(&Value::Null))
+        service_rules::warnings(spec(new))
     }
 
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
@@ -107,126 +98,79 @@ impl Strategy for Service {
     }
 }
 
-/// Node ports that the client did not repeat, port by port.
-fn keep_node_ports(new: &mut Object, old: &Object) {
-    let needs =
-        |o: &Object| matches!(o.at(&["spec", "type"]).and_then(Value::as_str), Some("NodePort" | "LoadBalancer"));
-    if !needs(new) || !needs(old) {
-        return;
-    }
-    let before = old.at(&["spec", "ports"]).and_then(Value::as_array).cloned().unwrap_or_default();
-    let Some(spec) = made(new.as_map_mut(), "spec") else { return };
-    for port in items(spec, "ports") {
-        let same =
-            before.iter().find(|b| b.get("port") == port.get("port") && b.get("protocol") == port.get("protocol"));
-        let unset = port.get("nodePort").and_then(Value::as_i64).unwrap_or(0) == 0;
-        if unset && let Some(number) = same.and_then(|b| b.get("nodePort")) {
-            port.insert("nodePort".into(), number.clone());
-        }
+/// Names of elsewhere have no traffic within the cluster; upstream hides the policy that they once got by default.
+fn hide_policy(object: &mut Object) {
+    let of = spec(object);
+    if of["type"] == "ExternalName"
+        && (of["internalTrafficPolicy"] == "Cluster" || of["internalTrafficPolicy"] == "Local")
+    {
+        object.remove_at(&["spec", "internalTrafficPolicy"]);
     }
 }
 
 /// Fields that only some types have go away with the type, unless the client changes them too (`dropTypeDependentFields`).
 fn drop_type_dependent(new: &mut Object, old: &Object) {
-    let kind = |o: &Object| o.at(&["spec", "type"]).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (after, before) = (kind(new), kind(old));
-    let same = |new: &Object, field: &str| new.at(&["spec", field]) == old.at(&["spec", field]);
+    let before = spec(old);
+    let same = |new: &Object, field: &str| spec(new)[field] == before[field];
     let drop = |new: &mut Object, field: &str| {
         if same(new, field) {
             new.remove_at(&["spec", field]);
         }
     };
-    if before != "ExternalName" && after == "ExternalName" {
-        if same(new, "clusterIPs") {
+    let (kind, was) = (spec(new)["type"].clone(), &before["type"]);
+    if *was != "ExternalName" && kind == "ExternalName" {
+        if same(new, "clusterIPs") && same(new, "clusterIP") {
             new.remove_at(&["spec", "clusterIP"]);
+            new.remove_at(&["spec", "clusterIPs"]);
         }
-        for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        for field in ["ipFamilies", "ipFamilyPolicy"] {
             drop(new, field);
         }
     }
-    let ported = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
-    if ported(&before) && !ported(&after) {
-        let numbers = |o: &Object| -> Vec<Value> {
-            let ports = o.at(&["spec", "ports"]).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if on_nodes(before) && !on_nodes(spec(new)) {
+        let numbers = |spec: &Value| -> Vec<Value> {
+            let ports = spec["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
             ports.iter().map(|port| port["nodePort"].clone()).filter(|n| !n.is_null()).collect()
         };
-        let mut given = numbers(new);
-        given.retain(|n| !numbers(old).contains(n));
-        if given.is_empty()
+        let held = numbers(before);
+        if numbers(spec(new)).iter().all(|number| held.contains(number))
             && let Some(spec) = made(new.as_map_mut(), "spec")
         {
             for port in items(spec, "ports") {
                 port.remove("nodePort");
             }
         }
-        drop(new, "externalTrafficPolicy");
     }
-    let checked = |o: &Object, kind: &str| {
-        kind == "LoadBalancer" && o.at(&["spec", "externalTrafficPolicy"]) == Some(&json!("Local"))
-    };
-    if checked(old, &before) && !checked(new, &after) {
+    if checked(before) && !checked(spec(new)) {
         drop(new, "healthCheckNodePort");
     }
-    if before == "LoadBalancer" && after != "LoadBalancer" {
+    if *was == "LoadBalancer" && kind != "LoadBalancer" {
         drop(new, "allocateLoadBalancerNodePorts");
         drop(new, "loadBalancerClass");
     }
-    if after != "LoadBalancer" {
+    if service_rules::reached(before) && !service_rules::reached(spec(new)) {
+        drop(new, "externalTrafficPolicy");
+    }
+    if kind != "LoadBalancer" {
         new.set_at(&["status", "loadBalancer"], json!({}));
     }
 }
 
-fn validate(object: &Object) -> ErrorList {
+fn validate(object: &Object, old: Option<&Object>) -> ErrorList {
     let path = Path::new("spec");
-    let spec = object.as_map().get("spec").unwrap_or(&Value::Null);
-    let kind = spec["type"].as_str().unwrap_or_default();
-    let mut errors = ErrorList::new();
-    if !TYPES.contains(&kind) {
-        errors.push(FieldError::not_supported(&path.child("type"), kind, &TYPES));
+    let (spec, old) = (spec(object), old.map(spec));
+    // Upstream looks at the addresses before it allocates any, and at the rest only when they will do.
+    let mut errors = service_addresses::check(spec, old, &path);
+    if !errors.is_empty() {
+        return errors;
     }
-    let ports = spec["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let headless = spec["clusterIP"] == json!("None");
-    if kind == "ExternalName" {
-        let name = spec["externalName"].as_str().unwrap_or_default();
-        if name.is_empty() {
-            errors.push(FieldError::required(&path.child("externalName"), ""));
-        } else {
-            let wrong = is_dns1123_subdomain(name.trim_end_matches('.')).into_iter();
-            errors.extend(wrong.map(|why| FieldError::invalid(&path.child("externalName"), name, why)));
-        }
-    } else if ports.is_empty() && !headless {
-        errors.push(FieldError::required(&path.child("ports"), ""));
+    if let Some(old) = old {
+        errors.extend(service_addresses::check_change(spec, old, &path));
     }
-    service_rules::check(spec, &path, &mut errors);
-    let mut names = BTreeSet::new();
-    let mut numbers = BTreeSet::new();
-    for (index, port) in ports.iter().enumerate() {
-        let at = path.child("ports").index(index);
-        let name = port["name"].as_str().unwrap_or_default();
-        if name.is_empty() {
-            if ports.len() > 1 {
-                errors.push(FieldError::required(&at.child("name"), ""));
-            }
-        } else {
-            errors.extend(
-                is_dns1123_label(name).into_iter().map(|why| FieldError::invalid(&at.child("name"), name, why)),
-            );
-            if !names.insert(name) {
-                errors.push(FieldError::duplicate(&at.child("name"), name));
-            }
-        }
-        let number = port["port"].as_i64().unwrap_or(0);
-        if !(1..=65535).contains(&number) {
-            errors.push(FieldError::invalid(&at.child("port"), number, "must be between 1 and 65535, inclusive"));
-        }
-        let protocol = port["protocol"].as_str().unwrap_or_default();
-        if !["SCTP", "TCP", "UDP"].contains(&protocol) {
-            errors.push(FieldError::not_supported(&at.child("protocol"), protocol, &["SCTP", "TCP", "UDP"]));
-        }
-        if !numbers.insert((number, protocol)) {
-            errors.push(FieldError::duplicate(&at, json!({"port": number, "protocol": protocol})));
-        }
+    if let Some(annotations) = object.at(&["metadata", "annotations"]).and_then(Value::as_object) {
+        service_rules::annotations(annotations, spec, &mut errors);
     }
+    service_rules::check(spec, old, &path, &mut errors);
     errors
 }
 
@@ -245,7 +189,7 @@ mod tests {
         let object = service(json!({"ports": [{"port": 80}]}));
         assert_eq!(object.at(&["spec", "ports"]), Some(&json!([{"port": 80, "protocol": "TCP", "targetPort": 80}])));
         assert_eq!(object.at(&["spec", "internalTrafficPolicy"]), Some(&json!("Cluster")));
-        assert!(validate(&object).is_empty());
+        assert!(validate(&object, None).is_empty());
     }
 
     #[test]

@@ -1,29 +1,33 @@
 //! What a service must be beyond its ports and its type, and what it warns about (k8s.io/kubernetes `pkg/apis/core/validation`,
 //! `pkg/api/service`). Addresses and ports that the server allocates are judged by the allocation.
 
-use super::read::{list, number, text, wrong};
+use super::container_rules::port_or_name;
+use super::read::{list, number, one_of, text, wrong};
 use super::rules::{self, Check, Rule};
+use super::service_addresses::{checked, headless, on_nodes};
+use super::small::endpoint_ip;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
-    is_dns1123_subdomain, is_qualified_name, parse_ip_sloppy, validate_cidr_legacy, validate_ip_legacy,
+    is_dns1123_label, is_dns1123_subdomain, is_port_number, is_qualified_name, parse_ip_sloppy, validate_cidr_legacy,
+    validate_ip_legacy,
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+
+const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 
 const RULES: &[Rule] = &[
     ("selector", Check::Labels),
     ("sessionAffinity", Check::NeededOneOf(&["ClientIP", "None"])),
-    ("externalIPs[]", Check::By(address)),
-    ("internalTrafficPolicy", Check::OneOf(&["Cluster", "Local"])),
-    ("ipFamilies[]", Check::OneOf(&["IPv4", "IPv6"])),
-    ("ipFamilyPolicy", Check::OneOf(&["PreferDualStack", "RequireDualStack", "SingleStack"])),
+    ("type", Check::NeededOneOf(&TYPES)),
+    ("internalTrafficPolicy", Check::By(inside)),
     ("trafficDistribution", Check::By(distribution)),
-    ("ports[].appProtocol", Check::By(protocol)),
-    ("loadBalancerClass", Check::By(qualified)),
+    ("ports[].appProtocol", Check::By(qualified)),
     ("sessionAffinityConfig.clientIP.timeoutSeconds", Check::By(timeout)),
 ];
 
-fn address(value: &Value, path: &Path, errors: &mut ErrorList) {
-    errors.extend(validate_ip_legacy(path, value.as_str().unwrap_or_default(), true, &[]));
+fn inside(value: &Value, path: &Path, errors: &mut ErrorList) {
+    one_of(path, value, &["Cluster", "Local"], errors);
 }
 
 fn distribution(value: &Value, path: &Path, errors: &mut ErrorList) {
@@ -33,68 +37,176 @@ fn distribution(value: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-fn protocol(value: &Value, path: &Path, errors: &mut ErrorList) {
+fn qualified(value: &Value, path: &Path, errors: &mut ErrorList) {
     if let Some(name) = value.as_str() {
         wrong(path, name, is_qualified_name(name), errors);
     }
 }
 
-fn qualified(value: &Value, path: &Path, errors: &mut ErrorList) {
-    protocol(value, path, errors);
-}
-
 fn timeout(value: &Value, path: &Path, errors: &mut ErrorList) {
     const DAY: i64 = 86400;
     if let Some(seconds) = value.as_i64().filter(|seconds| !(1..=DAY).contains(seconds)) {
-        errors.push(FieldError::invalid(path, seconds, format!("must be between 0 and {DAY}")));
+        errors.push(FieldError::invalid(path, seconds, format!("must be greater than 0 and less than {DAY}")));
     }
 }
 
-/// Everything but type, external name and ports.
-pub fn check(spec: &Value, path: &Path, errors: &mut ErrorList) {
-    errors.extend(rules::check(spec, path, RULES));
+/// Everything but the addresses of the service itself.
+pub fn check(spec: &Value, old: Option<&Value>, path: &Path, errors: &mut ErrorList) {
     let kind = text(spec, "type");
-    let set = |field: &str| !matches!(&spec[field], Value::Null) && spec[field] != "";
-    if kind != "LoadBalancer" {
-        for field in ["loadBalancerClass", "allocateLoadBalancerNodePorts"] {
-            if set(field) {
-                errors
-                    .push(FieldError::forbidden(&path.child(field), "may only be used when `type` is 'LoadBalancer'"));
-            }
+    let all = list(spec, "ports");
+    if all.is_empty() && !headless(spec) && kind != "ExternalName" {
+        errors.push(FieldError::required(&path.child("ports"), ""));
+    }
+    if on_nodes(spec) && headless(spec) {
+        let why = format!("may not be set to 'None' for {kind} services");
+        errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), "None", why));
+    }
+    if kind == "ExternalName" {
+        outer_name(spec, path, errors);
+    }
+    ports(all, kind, &path.child("ports"), errors);
+    errors.extend(rules::check(spec, path, RULES));
+    for (index, address) in list(spec, "externalIPs").iter().filter_map(Value::as_str).enumerate() {
+        let at = path.child("externalIPs").index(index);
+        let before: Vec<&str> =
+            old.map(|old| list(old, "externalIPs")).unwrap_or_default().iter().filter_map(Value::as_str).collect();
+        let found = validate_ip_legacy(&at, address, true, &before);
+        if found.is_empty() {
+            endpoint_ip(address, &at, errors);
+        }
+        errors.extend(found);
+    }
+    balancer(spec, old, path, errors);
+    traffic(spec, old, kind, path, errors);
+}
+
+fn outer_name(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    let why = "may not be set for ExternalName services";
+    for field in ["clusterIPs", "ipFamilies"] {
+        if !list(spec, field).is_empty() {
+            errors.push(FieldError::forbidden(&path.child(field), why));
         }
     }
+    if !spec["ipFamilyPolicy"].is_null() {
+        errors.push(FieldError::forbidden(&path.child("ipFamilyPolicy"), why));
+    }
+    let (name, at) = (text(spec, "externalName"), path.child("externalName"));
+    // One dot at the end says that the name is complete.
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        errors.push(FieldError::required(&at, ""));
+    } else {
+        wrong(&at, name, is_dns1123_subdomain(name), errors);
+    }
+}
+
+fn ports(ports: &[Value], kind: &str, path: &Path, errors: &mut ErrorList) {
+    const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+    for (index, port) in ports.iter().enumerate() {
+        let at = path.index(index);
+        let earlier = ports.get(..index).unwrap_or_default();
+        let name = text(port, "name");
+        if !name.is_empty() {
+            wrong(&at.child("name"), name, is_dns1123_label(name), errors);
+            if earlier.iter().any(|other| text(other, "name") == name) {
+                errors.push(FieldError::duplicate(&at.child("name"), name));
+            }
+        } else if ports.len() > 1 {
+            errors.push(FieldError::required(&at.child("name"), ""));
+        }
+        let (value, protocol, node) = (number(port, "port"), text(port, "protocol"), number(port, "nodePort"));
+        let found = is_port_number(value).into_iter();
+        errors.extend(found.map(|why| FieldError::invalid(&at.child("port"), value, why)));
+        if protocol.is_empty() {
+            errors.push(FieldError::required(&at.child("protocol"), ""));
+        } else if !PROTOCOLS.contains(&protocol) {
+            errors.push(FieldError::not_supported(&at.child("protocol"), protocol, &PROTOCOLS));
+        }
+        port_or_name(&port["targetPort"], &at.child("targetPort"), errors);
+        let alike = |field: &str| {
+            let same = |other: &&Value| other[field] == port[field] && text(other, "protocol") == protocol;
+            earlier.iter().find(same).is_some()
+        };
+        if node != 0 && kind == "ClusterIP" {
+            let why = "may not be used when `type` is 'ClusterIP'";
+            errors.push(FieldError::forbidden(&at.child("nodePort"), why));
+        }
+        if node != 0 && alike("nodePort") {
+            errors.push(FieldError::duplicate(&at.child("nodePort"), node));
+        }
+        if alike("port") {
+            errors.push(FieldError::duplicate(&at, json!({"port": value, "protocol": protocol})));
+        }
+    }
+}
+
+/// What only balanced services have.
+fn balancer(spec: &Value, old: Option<&Value>, path: &Path, errors: &mut ErrorList) {
+    let balanced = text(spec, "type") == "LoadBalancer";
     // Upstream writes this path with a capital.
     let ranges = path.child("LoadBalancerSourceRanges");
     if !list(spec, "loadBalancerSourceRanges").is_empty() {
-        if kind != "LoadBalancer" {
-            errors.push(FieldError::forbidden(&ranges, "may only be used when `type` is 'LoadBalancer'"));
+        if !balanced {
+            errors.push(FieldError::forbidden(&ranges, BALANCED_ONLY));
         }
         for (index, range) in list(spec, "loadBalancerSourceRanges").iter().filter_map(Value::as_str).enumerate() {
-            errors.extend(validate_cidr_legacy(&ranges.index(index), range.trim(), true, &[]));
+            let known: Vec<&str> = old
+                .map(|old| list(old, "loadBalancerSourceRanges"))
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|range| range.as_str().map(str::trim))
+                .collect();
+            errors.extend(validate_cidr_legacy(&ranges.index(index), range.trim(), true, &known));
         }
     }
-    for (index, port) in list(spec, "ports").iter().enumerate() {
-        let node_port = number(port, "nodePort");
-        if node_port != 0 && (kind == "ClusterIP" || kind == "ExternalName") {
-            let at = path.child("ports").index(index).child("nodePort");
-            errors.push(FieldError::forbidden(&at, format!("may not be used when `type` is '{kind}'")));
-        }
+    if !balanced && !spec["allocateLoadBalancerNodePorts"].is_null() {
+        errors.push(FieldError::forbidden(&path.child("allocateLoadBalancerNodePorts"), BALANCED_ONLY));
     }
-    if kind == "ExternalName" {
-        for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-            if set(field) && spec[field] != serde_json::json!([]) {
-                errors.push(FieldError::forbidden(&path.child(field), "may not be set for ExternalName services"));
-            }
+    let (class, at) = (&spec["loadBalancerClass"], path.child("loadBalancerClass"));
+    if !balanced {
+        if !class.is_null() {
+            errors.push(FieldError::forbidden(&at, BALANCED_ONLY));
         }
+        return;
     }
-    traffic(spec, kind, path, errors);
+    if old.is_some_and(|old| text(old, "type") == "LoadBalancer" && old["loadBalancerClass"] != *class) {
+        errors.push(FieldError::invalid(&at, class.clone(), "may not change once set"));
+    }
+    qualified(class, &at, errors);
 }
 
-fn traffic(spec: &Value, kind: &str, path: &Path, errors: &mut ErrorList) {
-    let outside =
-        matches!(kind, "LoadBalancer" | "NodePort") || (kind == "ClusterIP" && !list(spec, "externalIPs").is_empty());
+/// Annotations that stand for fields.
+pub fn annotations(annotations: &Map<String, Value>, spec: &Value, errors: &mut ErrorList) {
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    const MODE: &str = "service.kubernetes.io/topology-mode";
+    const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+    let path = Path::new("metadata").child("annotations");
+    if let (Some(hints), Some(mode)) = (annotations.get(HINTS), annotations.get(MODE))
+        && hints != mode
+    {
+        let why = format!("must match annotations[{HINTS}] when both are specified");
+        errors.push(FieldError::invalid(&path.key(MODE), mode.clone(), why));
+    }
+    if list(spec, "loadBalancerSourceRanges").is_empty()
+        && let Some(ranges) = annotations.get(RANGES).and_then(Value::as_str)
+    {
+        if text(spec, "type") != "LoadBalancer" {
+            errors.push(FieldError::forbidden(&path.key(RANGES), BALANCED_ONLY));
+        }
+        for range in ranges.split(',').map(str::trim).filter(|_| !ranges.trim().is_empty()) {
+            errors.extend(validate_cidr_legacy(&path.key(RANGES), range, true, &[]));
+        }
+    }
+}
+
+/// Whether the service is reached from outside of the cluster.
+pub fn reached(spec: &Value) -> bool {
+    on_nodes(spec) || (text(spec, "type") == "ClusterIP" && !list(spec, "externalIPs").is_empty())
+}
+
+fn traffic(spec: &Value, old: Option<&Value>, kind: &str, path: &Path, errors: &mut ErrorList) {
     let (policy, at) = (text(spec, "externalTrafficPolicy"), path.child("externalTrafficPolicy"));
-    if !outside {
+    if !reached(spec) {
         if !policy.is_empty() {
             errors.push(FieldError::invalid(&at, policy, "may only be set for externally-accessible services"));
         }
@@ -103,11 +215,21 @@ fn traffic(spec: &Value, kind: &str, path: &Path, errors: &mut ErrorList) {
     } else if !["Cluster", "Local"].contains(&policy) {
         errors.push(FieldError::not_supported(&at, policy, &["Cluster", "Local"]));
     }
-    let checked = kind == "LoadBalancer" && policy == "Local";
-    let port = number(spec, "healthCheckNodePort");
-    if !checked && port != 0 {
+    let (port, at) = (number(spec, "healthCheckNodePort"), path.child("healthCheckNodePort"));
+    if checked(spec) {
+        if old.is_some_and(|old| checked(old) && number(old, "healthCheckNodePort") != port) {
+            errors.push(FieldError::forbidden(&at, "field is immutable"));
+        }
+        // One that is not there yet comes with the allocation.
+        let found = is_port_number(port).into_iter().filter(|_| port != 0);
+        errors.extend(found.map(|why| FieldError::invalid(&at, port, why)));
+    } else if port != 0 {
         let why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        errors.push(FieldError::invalid(&path.child("healthCheckNodePort"), port, why));
+        errors.push(FieldError::invalid(&at, port, why));
+    }
+    let internal = matches!(kind, "ClusterIP" | "LoadBalancer" | "NodePort");
+    if internal && spec["internalTrafficPolicy"].is_null() {
+        errors.push(FieldError::required(&path.child("internalTrafficPolicy"), ""));
     }
 }
 
@@ -153,7 +275,7 @@ pub fn status(spec: &Value, status: &Value, errors: &mut ErrorList) {
 pub fn warnings(spec: &Value) -> Vec<String> {
     let kind = text(spec, "type");
     let external = !list(spec, "externalIPs").is_empty();
-    let headless = kind != "ExternalName" && spec["clusterIP"] == "None";
+    let headless = kind == "ClusterIP" && spec["clusterIP"] == "None";
     let mut warnings = Vec::new();
     if headless {
         if !text(spec, "loadBalancerIP").is_empty() {
@@ -185,24 +307,44 @@ pub fn warnings(spec: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    fn texts(spec: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut errors = ErrorList::new();
+        check(spec, old, &Path::new("spec"), &mut errors);
+        errors.iter().map(ToString::to_string).collect()
+    }
 
     #[test]
     fn fields_of_other_types_are_refused() {
-        let texts = |spec: Value| {
-            let mut errors = ErrorList::new();
-            check(&spec, &Path::new("spec"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert!(texts(json!({"type": "ClusterIP", "sessionAffinity": "None"})).is_empty());
+        let plain = json!({"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster",
+            "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}]});
+        assert_eq!(texts(&plain, None), [""; 0]);
         let inside = json!({"type": "ClusterIP", "sessionAffinity": "None", "loadBalancerClass": "a/b",
-            "externalTrafficPolicy": "Local", "ports": [{"nodePort": 30001}]});
+            "internalTrafficPolicy": "Cluster", "externalTrafficPolicy": "Local",
+            "ports": [{"port": 80, "protocol": "TCP", "targetPort": "http", "nodePort": 30001}]});
         assert_eq!(
-            texts(inside),
+            texts(&inside, None),
             [
-                "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
                 "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+                "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
                 "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_balancer_keeps_its_class_and_its_port() {
+        let spec = |class: &str, port: i64| {
+            json!({"type": "LoadBalancer", "sessionAffinity": "None", "loadBalancerClass": class,
+                "internalTrafficPolicy": "Cluster", "externalTrafficPolicy": "Local", "healthCheckNodePort": port,
+                "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}]})
+        };
+        assert_eq!(texts(&spec("a/b", 30001), Some(&spec("a/b", 30001))), [""; 0]);
+        assert_eq!(
+            texts(&spec("a/c", 30002), Some(&spec("a/b", 30001))),
+            [
+                "spec.loadBalancerClass: Invalid value: \"a/c\": may not change once set",
+                "spec.healthCheckNodePort: Forbidden: field is immutable",
             ]
         );
     }

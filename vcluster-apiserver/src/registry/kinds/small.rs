@@ -4,12 +4,12 @@
 use super::fill::{absent, empty, items, made, object, zero};
 use super::read::{list, part, text, wrong};
 use super::ruled::{METADATA, Ruled};
-use super::rules::Check;
-use super::{pod_spec, pod_validation};
+use super::rules::{self, Check};
+use super::{dropped, pod_spec, pod_validation, pod_warnings};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
-    is_dns1123_label, is_fully_qualified_name, is_label_value, is_qualified_name, parse_ip_sloppy, validate_ip,
-    validate_ip_legacy,
+    is_dns1123_label, is_fully_qualified_name, is_label_value, is_qualified_name, parse_cidr_sloppy, parse_ip_sloppy,
+    validate_cidr, validate_ip, validate_ip_legacy,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -127,60 +127,101 @@ pub const POD_TEMPLATE: Ruled = Ruled {
         }
     },
     more: |kind, errors| {
-        let path = Path::new("template");
-        super::rules::labels(&part(kind, "template")["metadata"]["labels"], &path.child("labels"), errors);
-        errors.extend(pod_validation::spec(&part(kind, "template")["spec"], &path.child("spec")));
+        errors.extend(pod_validation::template(part(kind, "template"), &Path::new("template")));
+    },
+    warnings: |new, old| {
+        let template = part(new, "template");
+        let changed = old.is_none_or(|old| part(old, "template") != template);
+        if changed { pod_warnings::of(template, &Path::new("template")) } else { Vec::new() }
+    },
+    prepare: |kind| {
+        if let Some(spec) = kind.get_mut("template").and_then(|template| template.get_mut("spec")) {
+            dropped::from_pod(spec);
+        }
     },
     generation: true,
     ..Ruled::PLAIN
 };
 
-pub const LIMIT_RANGE: Ruled = Ruled {
-    defaults: |range| {
-        let Some(spec) = made(range, "spec") else { return };
-        for limit in items(spec, "limits").filter(|limit| text_of(limit, "type") == "Container") {
-            // A limit stands in for the default that is not there, and that for the request.
-            for (from, to) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
-                let values = limit.get(from).and_then(Value::as_object).cloned().unwrap_or_default();
-                let Some(into) = made(limit, to) else { continue };
-                for (name, value) in values {
-                    into.entry(name).or_insert(value);
-                }
-            }
+pub const SERVICE_ACCOUNT: Ruled = Ruled {
+    // Of a secret, only the name counts.
+    prepare: |account| {
+        for secret in items(account, "secrets") {
+            secret.retain(|field, _| field == "name");
         }
     },
-    rules: &[
-        ("spec.limits[].type", Check::By(limit_type)),
-        ("spec.limits[].max", Check::By(amounts)),
-        ("spec.limits[].min", Check::By(amounts)),
-    ],
-    created_by_put: true,
+    warnings: |new, old| {
+        const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
+        let marked = |account: &Tree| !part(account, "metadata")["annotations"][MOUNTABLE].is_null();
+        if !marked(new) || old.is_some_and(marked) {
+            return Vec::new();
+        }
+        let why = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+        vec![format!("metadata.annotations[{MOUNTABLE}]: {why}")]
+    },
     ..Ruled::PLAIN
 };
 
-fn limit_type(value: &Value, path: &Path, errors: &mut ErrorList) {
-    let name = value.as_str().unwrap_or_default();
-    wrong(path, name, is_qualified_name(name), errors);
-}
-
-fn amounts(value: &Value, path: &Path, errors: &mut ErrorList) {
-    for name in value.as_object().into_iter().flat_map(Map::keys) {
-        wrong(&path.key(name), name, is_qualified_name(name), errors);
-    }
-}
-
 pub const SERVICE_CIDR: Ruled = Ruled {
-    rules: &[("spec.cidrs", Check::Needed("at least one CIDR required"))],
+    more: |object, errors| {
+        let path = Path::new("spec").child("cidrs");
+        errors.extend(ranges(list(part(object, "spec"), "cidrs"), &path));
+    },
+    unchanging: true,
+    update: ranges_stay,
     status_keeps: METADATA,
     ..Ruled::PLAIN
 };
+
+/// One range, or one of each family (`validateServiceCIDRSpec`).
+fn ranges(ranges: &[Value], path: &Path) -> ErrorList {
+    if ranges.is_empty() {
+        return vec![FieldError::required(path, "at least one CIDR required")];
+    }
+    if ranges.len() > 2 {
+        let shown = json!({"cidrs": ranges});
+        return vec![FieldError::invalid(path, shown, "may only hold up to 2 values")];
+    }
+    let texts = || ranges.iter().map(|range| range.as_str().unwrap_or_default());
+    let mut errors: ErrorList =
+        texts().enumerate().flat_map(|(index, range)| validate_cidr(&path.index(index), range)).collect();
+    let families: Vec<bool> =
+        texts().filter_map(|range| parse_cidr_sloppy(range).map(|(address, _)| address.is_ipv4())).collect();
+    if let [first, second] = families.as_slice()
+        && first == second
+    {
+        let why = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        errors.push(FieldError::invalid(path, ranges.to_vec(), why));
+    }
+    errors
+}
+
+/// Ranges never change, but a second one may come.
+fn ranges_stay(new: &Tree, old: &Tree, errors: &mut ErrorList) {
+    const FIXED: &str = "field is immutable";
+    let path = Path::new("spec").child("cidrs");
+    let (after, before) = (list(part(new, "spec"), "cidrs"), list(part(old, "spec"), "cidrs"));
+    let added = (before.len(), after.len()) == (1, 2);
+    if before.len() != after.len() && !added {
+        errors.push(FieldError::invalid(&path, part(new, "spec")["cidrs"].clone(), FIXED));
+        return;
+    }
+    for (index, (range, _)) in after.iter().zip(before).enumerate().filter(|(_, (is, was))| is != was) {
+        errors.push(FieldError::invalid(&path.index(index), range.clone(), FIXED));
+    }
+    if added {
+        errors.extend(ranges(after, &path));
+    }
+}
 
 pub const POD_CERTIFICATE_REQUEST: Ruled =
     Ruled { sealed: &["spec"], status_keeps: METADATA, conditional: true, ..Ruled::PLAIN };
 
 pub const REVISION: Ruled = Ruled {
     rules: &[("revision", Check::NotNegative), ("data", Check::Present("data is mandatory"))],
+    unchanging: true,
     fixed: &["data"],
+    update: |new, _, errors| errors.extend(rules::check_map(new, &[("revision", Check::NotNegative)])),
     ..Ruled::PLAIN
 };
 

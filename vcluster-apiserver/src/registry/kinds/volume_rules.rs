@@ -1,46 +1,12 @@
-//! Which source a volume has, in pods and in persistent volumes (k8s.io/kubernetes `pkg/apis/core/validation`). What each source
-//! must hold is looked at for the ones that pods commonly use.
+//! Which source a persistent volume has, and what sources of volumes must hold, in pods too
+//! (k8s.io/kubernetes `pkg/apis/core/validation`).
 
-use super::read::{list, number, quantity, subdomain, text, wrong};
+use super::read::{list, quantity, subdomain, text, wrong};
 use super::rules::{self, Check, Rule};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use serde_json::{Value, json};
 
-/// The sources of a pod's volume, in the order in which upstream looks at them.
-const POD_SOURCES: [&str; 30] = [
-    "emptyDir",
-    "hostPath",
-    "gitRepo",
-    "gcePersistentDisk",
-    "awsElasticBlockStore",
-    "secret",
-    "nfs",
-    "iscsi",
-    "glusterfs",
-    "flocker",
-    "persistentVolumeClaim",
-    "rbd",
-    "cinder",
-    "cephfs",
-    "quobyte",
-    "downwardAPI",
-    "fc",
-    "flexVolume",
-    "configMap",
-    "azureFile",
-    "vsphereVolume",
-    "photonPersistentDisk",
-    "portworxVolume",
-    "azureDisk",
-    "storageos",
-    "projected",
-    "scaleIO",
-    "csi",
-    "ephemeral",
-    "image",
-];
-
-/// The same of a persistent volume.
+/// The sources of a persistent volume, in the order in which upstream looks at them.
 const PERSISTENT_SOURCES: [&str; 22] = [
     "hostPath",
     "gcePersistentDisk",
@@ -68,19 +34,14 @@ const PERSISTENT_SOURCES: [&str; 22] = [
 
 /// What a source must hold; names are those of the source's own fields.
 const SOURCE_RULES: &[(&str, &[Rule])] = &[
-    ("hostPath", &[("path", Check::Needed(""))]),
+    (
+        "hostPath",
+        &[("path", Check::Needed("")), ("path", Check::By(no_backsteps)), ("type", Check::By(host_path_type))],
+    ),
     ("nfs", &[("server", Check::Needed("")), ("path", Check::Needed("")), ("path", Check::By(absolute))]),
     ("persistentVolumeClaim", &[("claimName", Check::Needed(""))]),
-    (
-        "secret",
-        &[("secretName", Check::Needed("")), ("items[].key", Check::Needed("")), ("items[].path", Check::Needed(""))],
-    ),
-    (
-        "configMap",
-        &[("name", Check::Needed("")), ("items[].key", Check::Needed("")), ("items[].path", Check::Needed(""))],
-    ),
-    ("gcePersistentDisk", &[("pdName", Check::Needed(""))]),
-    ("awsElasticBlockStore", &[("volumeID", Check::Needed(""))]),
+    ("gcePersistentDisk", &[("pdName", Check::Needed("")), ("partition", Check::By(partition))]),
+    ("awsElasticBlockStore", &[("volumeID", Check::Needed("")), ("partition", Check::By(partition))]),
     ("glusterfs", &[("endpoints", Check::Needed("")), ("path", Check::Needed(""))]),
     ("cinder", &[("volumeID", Check::Needed(""))]),
     (
@@ -94,7 +55,33 @@ const SOURCE_RULES: &[(&str, &[Rule])] = &[
     ("photonPersistentDisk", &[("pdID", Check::Needed(""))]),
     ("portworxVolume", &[("volumeID", Check::Needed(""))]),
     ("local", &[("path", Check::Needed(""))]),
+    ("rbd", &[("monitors", Check::Needed("")), ("image", Check::Needed(""))]),
+    ("cephfs", &[("monitors", Check::Needed(""))]),
+    ("azureFile", &[("secretName", Check::Needed("")), ("shareName", Check::Needed(""))]),
+    ("scaleIO", &[("gateway", Check::Needed("")), ("system", Check::Needed("")), ("volumeName", Check::Needed(""))]),
+    ("flexVolume", &[("driver", Check::Needed(""))]),
 ];
+
+/// What a source of that name must hold.
+pub fn rules_of(source: &str) -> &'static [Rule] {
+    SOURCE_RULES.iter().find(|(known, _)| *known == source).map_or(&[], |(_, rules)| *rules)
+}
+
+fn no_backsteps(value: &Value, path: &Path, errors: &mut ErrorList) {
+    super::path_rules::no_backsteps(value.as_str().unwrap_or_default(), path, errors);
+}
+
+fn host_path_type(value: &Value, path: &Path, errors: &mut ErrorList) {
+    const TYPES: [&str; 8] =
+        ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+    super::read::one_of(path, value, &TYPES, errors);
+}
+
+fn partition(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if let Some(number) = value.as_i64().filter(|number| !(0..=255).contains(number)) {
+        errors.push(FieldError::invalid(path, number, "must be between 1 and 255, inclusive"));
+    }
+}
 
 fn absolute(value: &Value, path: &Path, errors: &mut ErrorList) {
     let text = value.as_str().unwrap_or_default();
@@ -113,18 +100,9 @@ fn source(volume: &Value, sources: &[&'static str], path: &Path, errors: &mut Er
             continue;
         }
         found = true;
-        if let Some((_, rules)) = SOURCE_RULES.iter().find(|(known, _)| known == name) {
-            errors.extend(rules::check(&volume[*name], &at, rules));
-        }
+        errors.extend(rules::check(&volume[*name], &at, rules_of(name)));
     }
     found
-}
-
-/// A volume of a pod.
-pub fn of_pod(volume: &Value, path: &Path, errors: &mut ErrorList) {
-    if !source(volume, &POD_SOURCES, path, errors) {
-        errors.push(FieldError::required(path, "must specify a volume type"));
-    }
 }
 
 const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
@@ -180,36 +158,9 @@ pub fn access_modes(modes: &[Value], path: &Path, errors: &mut ErrorList) {
     }
 }
 
-/// A sizeLimit or default mode out of its bounds.
-pub fn mode(volume: &Value, path: &Path, errors: &mut ErrorList) {
-    for source in ["secret", "configMap", "projected", "downwardAPI"] {
-        let mode = number(&volume[source], "defaultMode");
-        if !(0..=0o777).contains(&mode) {
-            let why = "must be a number between 0 and 0777 (octal), both inclusive";
-            errors.push(FieldError::invalid(&path.child(source).child("defaultMode"), mode, why));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_volume_has_one_source() {
-        let texts = |volume: Value| {
-            let mut errors = ErrorList::new();
-            of_pod(&volume, &Path::new("v"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert!(texts(json!({"emptyDir": {}})).is_empty());
-        assert_eq!(texts(json!({})), ["v: Required value: must specify a volume type"]);
-        assert_eq!(
-            texts(json!({"emptyDir": {}, "secret": {}})),
-            ["v.secret: Forbidden: may not specify more than 1 volume type"]
-        );
-        assert_eq!(texts(json!({"secret": {}})), ["v.secret.secretName: Required value"]);
-    }
 
     #[test]
     fn a_persistent_volume_says_how_much_it_holds() {

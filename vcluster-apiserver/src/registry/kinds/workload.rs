@@ -1,12 +1,14 @@
 //! The kinds that own pods: defaults, selectors that must match and must not change
 //! (k8s.io/kubernetes `pkg/apis/{apps,batch,core}/v1/defaults.go`, `pkg/registry/{apps,batch,core}`).
 
-use super::fill::{absent, empty, made, object};
-use super::{job_rules, pod_spec, pod_validation, rules, workload_rules};
+use super::fill::{absent, empty, items, made, object};
+use super::{
+    dropped, internal, job_rules, job_status, job_update, pod_spec, pod_validation, rules, workload_rules,
+    workload_selector, workload_warnings,
+};
 use crate::registry::strategy::Strategy;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::selector::label::LabelSelector;
 use serde_json::{Map, Value, json};
 
 /// What tells one workload kind from another.
@@ -15,8 +17,6 @@ pub struct Workload {
     pub defaults: fn(&mut Map<String, Value>),
     /// Where the pod template stands, under `spec`.
     pub template: &'static [&'static str],
-    /// Restart policies that the template may have.
-    pub restart: &'static [&'static str],
     /// Whether `spec.selector` is a LabelSelector that must match the template and never changes.
     pub selector: Selector,
     pub fields: &'static [(&'static str, &'static str)],
@@ -39,12 +39,83 @@ pub enum Selector {
 }
 
 impl Workload {
-    fn template<'a>(&self, object: &'a Object) -> Option<&'a Value> {
-        let mut value = object.as_map().get("spec")?;
-        for field in self.template {
-            value = value.get(*field)?;
+    /// The template of pods that always start again.
+    fn template_errors(&self, object: &Object, spec: &Value, path: &Path, errors: &mut ErrorList) {
+        let kind = kind_of(object);
+        let at = path.child("template");
+        if spec["template"].is_null() && self.selector == Selector::Map {
+            return errors.push(FieldError::required(&at, ""));
         }
-        Some(value)
+        let mut template = spec["template"].clone();
+        if kind == "StatefulSet" {
+            workload_rules::as_of_set(spec, &mut template);
+        }
+        errors.extend(pod_validation::template(&template, &at));
+        let inner = at.child("spec");
+        let policy = spec["template"]["spec"]["restartPolicy"].as_str().unwrap_or_default();
+        if policy != "Always" {
+            errors.push(FieldError::not_supported(&inner.child("restartPolicy"), policy, &["Always"]));
+        }
+        if !spec["template"]["spec"]["activeDeadlineSeconds"].is_null() {
+            let shown = if kind == "Deployment" { "ReplicaSet" } else { kind };
+            let why = format!("activeDeadlineSeconds in {shown} is not Supported");
+            errors.push(FieldError::forbidden(&inner.child("activeDeadlineSeconds"), why));
+        }
+    }
+}
+
+impl Workload {
+    /// What holds for creations and updates alike.
+    fn validate(&self, object: &Object) -> ErrorList {
+        let spec = object.as_map().get("spec").unwrap_or(&Value::Null);
+        let path = Path::new("spec");
+        let mut errors = ErrorList::new();
+        match self.selector {
+            Selector::Fixed => {
+                errors.extend(workload_selector::labels(kind_of(object), spec, &path));
+                errors.extend(workload_rules::counts(spec, &path));
+                // What a selector selects that cannot be read is not asked.
+                if kind_of(object) == "DaemonSet" || workload_selector::is_readable(&spec["selector"]) {
+                    self.template_errors(object, spec, &path, &mut errors);
+                }
+                workload_rules::spec(kind_of(object), spec, &path, &mut errors);
+            }
+            Selector::Map => {
+                errors.extend(workload_selector::map(spec, &path));
+                errors.extend(workload_rules::counts(spec, &path));
+                self.template_errors(object, spec, &path, &mut errors);
+            }
+            Selector::Generated => {
+                job_rules::check(spec, &path, &mut errors);
+                errors.extend(pod_validation::template(&spec["template"], &path.child("template")));
+                errors.extend(workload_selector::of_job(spec, &path));
+                job_rules::name(object, &mut errors);
+            }
+            Selector::None => {
+                errors.extend(rules::check(spec, &path, job_rules::CRON_RULES));
+                let (job, at) = (&spec["jobTemplate"]["spec"], path.child("jobTemplate").child("spec"));
+                job_rules::check(job, &at, &mut errors);
+                errors.extend(pod_validation::template(&job["template"], &at.child("template")));
+                job_rules::within_cron(job, &at, &mut errors);
+            }
+        }
+        errors
+    }
+
+    fn drop_disabled(&self, object: &mut Object) {
+        let mut at = object.as_map_mut().get_mut("spec");
+        for field in self.template {
+            if *field == "template"
+                && let Some(job) = at.as_deref_mut().and_then(Value::as_object_mut)
+            {
+                // Of jobs: how their pods are scheduled together.
+                job.remove("scheduling");
+            }
+            at = at.and_then(|value| value.get_mut(*field));
+        }
+        if let Some(spec) = at.and_then(|template| template.get_mut("spec")) {
+            dropped::from_pod(spec);
+        }
     }
 }
 
@@ -70,6 +141,7 @@ impl Strategy for Workload {
 
     fn prepare_create(&self, object: &mut Object) {
         object.as_map_mut().insert("status".into(), json!({}));
+        self.drop_disabled(object);
         if self.selector == Selector::Generated {
             generate_selector(object);
             // Upstream's default shares the template's map, so that what is generated shows up here too.
@@ -82,6 +154,10 @@ impl Strategy for Workload {
         }
     }
 
+    fn prepare_update(&self, new: &mut Object, _: &Object) {
+        self.drop_disabled(new);
+    }
+
     fn status_keeps(&self) -> &'static [&'static str] {
         self.status_keeps
     }
@@ -92,72 +168,54 @@ impl Strategy for Workload {
     }
 
     fn validate_create(&self, object: &Object) -> ErrorList {
-        let spec = object.as_map().get("spec").unwrap_or(&Value::Null);
-        let path = Path::new("spec");
-        let mut errors = ErrorList::new();
-        for field in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
-            if spec[field].as_i64().is_some_and(|n| n < 0) {
-                let value = spec[field].clone();
-                errors.push(FieldError::invalid(&path.child(field), value, "must be greater than or equal to 0"));
-            }
-        }
-        let template_path = self.template.iter().fold(path.clone(), |path, field| path.child(field));
-        if self.selector == Selector::Fixed || self.selector == Selector::Map {
-            errors.extend(matching(spec, self.template(object), &path, self.selector, kind_of(object)));
-            workload_rules::spec(kind_of(object), spec, &path, &mut errors);
-        }
-        if let Some(template) = self.template(object) {
-            let template_spec = template_path.child("spec");
-            // The claims of a stateful set become volumes of its pods.
-            let mut pod = template["spec"].clone();
-            for claim in spec["volumeClaimTemplates"].as_array().into_iter().flatten() {
-                let name = &claim["metadata"]["name"];
-                let known = pod["volumes"].as_array().is_some_and(|all| all.iter().any(|v| v["name"] == *name));
-                if !known && pod.is_object() {
-                    let mut volumes = pod["volumes"].as_array().cloned().unwrap_or_default();
-                    volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
-                    pod["volumes"] = volumes.into();
-                }
-            }
-            errors.extend(pod_validation::spec(&pod, &template_spec));
-            match self.selector {
-                Selector::Generated => job_rules::check(spec, &path, &mut errors),
-                Selector::None => {
-                    errors.extend(rules::check(spec, &path, job_rules::CRON_RULES));
-                    job_rules::check(
-                        &spec["jobTemplate"]["spec"],
-                        &path.child("jobTemplate").child("spec"),
-                        &mut errors,
-                    );
-                }
-                Selector::Fixed | Selector::Map => {}
-            }
-            let policy = template["spec"]["restartPolicy"].as_str().unwrap_or_default();
-            if !self.restart.is_empty() && !self.restart.contains(&policy) {
-                errors.push(FieldError::not_supported(&template_spec.child("restartPolicy"), policy, self.restart));
-            }
+        let mut errors = self.validate(object);
+        match self.selector {
+            Selector::Generated => errors.extend(workload_selector::generated(object)),
+            Selector::None => job_rules::short_name(object, &mut errors),
+            Selector::Fixed if kind_of(object) == "StatefulSet" => workload_rules::claims(object, &mut errors),
+            Selector::Fixed | Selector::Map => {}
         }
         errors
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let mut errors = self.validate_create(new);
+        let mut errors = self.validate(new);
         let path = Path::new("spec");
         let (after, before) = (new.at(&["spec", "selector"]), old.at(&["spec", "selector"]));
         if matches!(self.selector, Selector::Fixed | Selector::Generated) && after != before {
-            let value = after.cloned().unwrap_or_default();
-            errors.push(FieldError::invalid(&path.child("selector"), value, "field is immutable"));
+            let shown = internal::optional("meta.v1.LabelSelector", after);
+            errors.push(internal::immutable(&path.child("selector"), shown));
+        }
+        if kind_of(new) == "StatefulSet" {
+            workload_rules::stateful_set_update(new, old, &mut errors);
         }
         if self.selector == Selector::Generated {
-            errors.extend(job_update(new, old));
+            job_update::spec(new, old, &mut errors);
         }
         errors
     }
 
-    fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
+    fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
-        workload_rules::status(kind_of(new), new.as_map().get("status").unwrap_or(&Value::Null), &mut errors);
+        if self.selector == Selector::Generated {
+            job_status::check(new, old, &mut errors);
+        }
+        let part = |object: &Object| object.as_map().get("status").cloned().unwrap_or_default();
+        workload_rules::status(kind_of(new), &part(new), &part(old), &mut errors);
         errors
+    }
+
+    fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
+        workload_warnings::of(new, old, self.template, |old| self.desired_changed(new, old))
+    }
+
+    fn orphans_dependents(&self) -> bool {
+        matches!(self.selector, Selector::Map | Selector::Generated)
+    }
+
+    fn delete_warning(&self) -> Option<&'static str> {
+        const TEXT: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+        (self.selector == Selector::Generated).then_some(TEXT)
     }
 
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
@@ -167,47 +225,6 @@ impl Strategy for Workload {
 
 fn kind_of(object: &Object) -> &str {
     object.as_map().get("kind").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The selector is there, says something, and selects the template.
-fn matching(spec: &Value, template: Option<&Value>, path: &Path, kind: Selector, name: &str) -> ErrorList {
-    let at = path.child("selector");
-    let selector = &spec["selector"];
-    let labels = template.map_or(&Value::Null, |t| &t["metadata"]["labels"]);
-    let wanted = if kind == Selector::Map { selector.as_object() } else { selector["matchLabels"].as_object() };
-    let expressions = selector["matchExpressions"].as_array().is_some_and(|e| !e.is_empty());
-    let empty = wanted.is_none_or(Map::is_empty) && !expressions;
-    if kind == Selector::Map && empty {
-        return vec![FieldError::required(&at, "")];
-    }
-    if selector.is_null() {
-        // No selector selects nothing, not even the template; of daemon sets upstream says only that.
-        let labels_at = path.child("template").child("metadata").child("labels");
-        let unmatched = FieldError::invalid(&labels_at, labels.clone(), "`selector` does not match template `labels`");
-        let required = (name != "DaemonSet").then(|| FieldError::required(&at, ""));
-        return required.into_iter().chain([unmatched]).collect();
-    }
-    if empty {
-        let whose = match name {
-            "StatefulSet" => "statefulset",
-            "DaemonSet" => "daemonset",
-            _ => "deployment",
-        };
-        let why = format!("empty selector is invalid for {whose}");
-        return vec![FieldError::invalid(&at, selector.clone(), why)];
-    }
-    if template.is_none() {
-        return vec![FieldError::required(&path.child("template"), "")];
-    }
-    let selects = match kind {
-        Selector::Map => wanted.is_some_and(|wanted| wanted.iter().all(|(k, v)| labels[k] == *v)),
-        _ => LabelSelector::from_object(Some(selector)).is_ok_and(|parsed| parsed.matches_labels(Some(labels))),
-    };
-    if selects {
-        return ErrorList::new();
-    }
-    let at = path.child("template").child("metadata").child("labels");
-    vec![FieldError::invalid(&at, labels.clone(), "`selector` does not match template `labels`")]
 }
 
 fn labels_from_template(object: &mut Object) {
@@ -237,36 +254,14 @@ fn generate_selector(object: &mut Object) {
         "job-name": name,
     });
     let path = ["spec", "template", "metadata", "labels"];
-    let mut labels = object.at(&path).and_then(Value::as_object).cloned().unwrap_or_default();
-    labels.extend(own.as_object().cloned().unwrap_or_default());
+    // What the client says otherwise is refused later.
+    let mut labels = own.as_object().cloned().unwrap_or_default();
+    labels.extend(object.at(&path).and_then(Value::as_object).cloned().unwrap_or_default());
     object.set_at(&path, labels.into());
-    object.set_at(&["spec", "selector"], json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
-}
-
-/// A job's completions and template are what it counts against; they hold once it may have run.
-fn job_update(new: &Object, old: &Object) -> ErrorList {
-    let path = Path::new("spec");
-    let mut errors = ErrorList::new();
-    let suspended = old.at(&["spec", "suspend"]) == Some(&json!(true)) && old.at(&["status", "startTime"]).is_none();
-    let indexed = new.at(&["spec", "completionMode"]) == Some(&json!("Indexed"));
-    let elastic = indexed && new.at(&["spec", "completions"]) == new.at(&["spec", "parallelism"]);
-    for field in
-        ["completions", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
-    {
-        let changed = new.at(&["spec", field]) != old.at(&["spec", field]);
-        if changed && !(field == "completions" && elastic) {
-            let value = new.at(&["spec", field]).cloned().unwrap_or_default();
-            errors.push(FieldError::invalid(&path.child(field), value, "field is immutable"));
-        }
+    if object.at(&["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"]).is_none() {
+        object.set_at(&["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"], uid.into());
     }
-    if !suspended && new.at(&["spec", "template"]) != old.at(&["spec", "template"]) {
-        let value = new.at(&["spec", "template"]).cloned().unwrap_or_default();
-        errors.push(FieldError::invalid(&path.child("template"), value, "field is immutable"));
-    }
-    errors
 }
-
-const ALWAYS: &[&str] = &["Always"];
 
 pub const DEPLOYMENT: Workload = Workload {
     defaults: |spec| {
@@ -283,7 +278,6 @@ pub const DEPLOYMENT: Workload = Workload {
         }
     },
     template: &["template"],
-    restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[],
     status_keeps: &["labels"],
@@ -293,7 +287,6 @@ pub const DEPLOYMENT: Workload = Workload {
 pub const REPLICA_SET: Workload = Workload {
     defaults: |spec| absent(spec, "replicas", 1),
     template: &["template"],
-    restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[("status.replicas", "status.replicas")],
     status_keeps: &[],
@@ -303,7 +296,6 @@ pub const REPLICA_SET: Workload = Workload {
 pub const REPLICATION_CONTROLLER: Workload = Workload {
     defaults: |spec| absent(spec, "replicas", 1),
     template: &["template"],
-    restart: ALWAYS,
     selector: Selector::Map,
     fields: &[("status.replicas", "status.replicas")],
     status_keeps: &[],
@@ -328,7 +320,7 @@ pub const STATEFUL_SET: Workload = Workload {
             empty(retention, "whenDeleted", "Retain");
             empty(retention, "whenScaled", "Retain");
         }
-        for claim in super::fill::items(spec, "volumeClaimTemplates") {
+        for claim in items(spec, "volumeClaimTemplates") {
             claim.insert("apiVersion".into(), "v1".into());
             claim.insert("kind".into(), "PersistentVolumeClaim".into());
             if let Some(spec) = made(claim, "spec") {
@@ -340,7 +332,6 @@ pub const STATEFUL_SET: Workload = Workload {
         }
     },
     template: &["template"],
-    restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[],
     status_keeps: &[],
@@ -360,7 +351,6 @@ pub const DAEMON_SET: Workload = Workload {
         }
     },
     template: &["template"],
-    restart: ALWAYS,
     selector: Selector::Fixed,
     fields: &[],
     status_keeps: &[],
@@ -380,14 +370,23 @@ fn job(spec: &mut Map<String, Value>) {
     absent(spec, "suspend", false);
     absent(spec, "manualSelector", false);
     let replacement = if none(spec, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
-    empty(spec, "podReplacementPolicy", replacement);
+    absent(spec, "podReplacementPolicy", replacement);
+    failure_patterns(spec);
+}
+
+/// A condition that is named without its status is meant to be true.
+fn failure_patterns(spec: &mut Map<String, Value>) {
+    let Some(policy) = object(spec, "podFailurePolicy") else { return };
+    for rule in items(policy, "rules") {
+        for pattern in items(rule, "onPodConditions") {
+            empty(pattern, "status", "True");
+        }
+    }
 }
 
 pub const JOB: Workload = Workload {
     defaults: job,
     template: &["template"],
-    // The rules of jobs say it.
-    restart: &[],
     selector: Selector::Generated,
     fields: &[("status.successful", "status.succeeded")],
     status_keeps: &[],
@@ -400,10 +399,11 @@ pub const CRON_JOB: Workload = Workload {
         absent(spec, "suspend", false);
         absent(spec, "successfulJobsHistoryLimit", 3);
         absent(spec, "failedJobsHistoryLimit", 1);
+        if let Some(job) = object(spec, "jobTemplate").and_then(|template| object(template, "spec")) {
+            failure_patterns(job);
+        }
     },
     template: &["jobTemplate", "spec", "template"],
-    // The rules of jobs say it.
-    restart: &[],
     selector: Selector::None,
     fields: &[],
     status_keeps: &[],

@@ -1,26 +1,30 @@
 //! What the kinds that own pods must be beyond their template: how they roll out, and counts that fit together
 //! (k8s.io/kubernetes `pkg/apis/{apps,core}/validation`).
 
-use super::read::{at_most_all, int_or_percent, number, percent, text};
+use super::read::{at_most_all, int_or_percent, list, number, part, percent, text};
 use super::rules::{self, Check, Rule};
+use super::{internal, pod_volume_rules};
+use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use serde_json::{Value, json};
 
-/// The selector's and the rollout's rules of a kind of the apps group.
+/// Counts of a spec, none of which is below zero.
+pub fn counts(spec: &Value, path: &Path) -> ErrorList {
+    const COUNTS: &[Rule] = &[
+        ("replicas", Check::NotNegative),
+        ("minReadySeconds", Check::NotNegative),
+        ("revisionHistoryLimit", Check::NotNegative),
+    ];
+    rules::check(spec, path, COUNTS)
+}
+
+/// The rollout's rules of a kind of the apps group.
 pub fn spec(kind: &str, spec: &Value, path: &Path, errors: &mut ErrorList) {
-    if kind != "ReplicationController" {
-        rules::label_selector(&spec["selector"], &path.child("selector"), errors);
-    }
     match kind {
         "Deployment" => deployment(spec, path, errors),
         "StatefulSet" => stateful_set(spec, path, errors),
         "DaemonSet" => daemon_set(spec, path, errors),
         _ => {}
-    }
-    let deadline = path.child("template").child("spec").child("activeDeadlineSeconds");
-    if !spec["template"]["spec"]["activeDeadlineSeconds"].is_null() {
-        let shown = if kind == "Deployment" { "ReplicaSet" } else { kind };
-        errors.push(FieldError::forbidden(&deadline, format!("activeDeadlineSeconds in {shown} is not Supported")));
     }
 }
 
@@ -48,7 +52,11 @@ fn deployment(spec: &Value, path: &Path, errors: &mut ErrorList) {
             }
             at_most_all(unavailable, &inner.child("maxUnavailable"), errors);
         }
-        _ => errors.push(strategy_error(strategy, &at, &["Recreate", "RollingUpdate"])),
+        kind => {
+            let shown = internal::text("apps.v1.DeploymentStrategy", strategy);
+            let allowed = ["Recreate", "RollingUpdate"];
+            errors.push(FieldError::not_supported(&at, kind, &allowed).showing(shown));
+        }
     }
     let deadline = number(spec, "progressDeadlineSeconds");
     if !spec["progressDeadlineSeconds"].is_null() {
@@ -62,20 +70,6 @@ fn deployment(spec: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-/// Upstream prints the whole strategy, as its internal Go type.
-fn strategy_error(strategy: &Value, path: &Path, allowed: &[&str]) -> FieldError {
-    let rolling = match &strategy["rollingUpdate"] {
-        Value::Object(map) => map.iter().map(|(name, value)| (capital(name), value.clone())).collect(),
-        other => other.clone(),
-    };
-    FieldError::not_supported(path, json!({"Type": text(strategy, "type"), "RollingUpdate": rolling}), allowed)
-}
-
-fn capital(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
-}
-
 fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
     let (policy, at) = (text(spec, "podManagementPolicy"), path.child("podManagementPolicy"));
     if !matches!(policy, "OrderedReady" | "Parallel") {
@@ -87,9 +81,8 @@ fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
         "OnDelete" => {
             if rolling.is_object() {
                 let why = "only allowed for updateStrategy 'RollingUpdate'";
-                let shown =
-                    json!({"Partition": number(rolling, "partition"), "MaxUnavailable": rolling["maxUnavailable"]});
-                errors.push(FieldError::invalid(&inner, shown, why));
+                let shown = internal::text("apps.v1.RollingUpdateStatefulSetStrategy", rolling);
+                errors.push(FieldError::invalid(&inner, "", why).showing(shown));
             }
         }
         "RollingUpdate" => {
@@ -107,9 +100,9 @@ fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
                 at_most_all(unavailable, &at, errors);
             }
         }
-        kind => {
-            let shown = json!({"Type": kind, "RollingUpdate": rolling});
-            errors.push(FieldError::invalid(&at, shown, "must be 'RollingUpdate' or 'OnDelete'"));
+        _ => {
+            let shown = internal::text("apps.v1.StatefulSetUpdateStrategy", strategy);
+            errors.push(FieldError::invalid(&at, "", "must be 'RollingUpdate' or 'OnDelete'").showing(shown));
         }
     }
     for field in ["whenDeleted", "whenScaled"] {
@@ -129,6 +122,48 @@ fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
     if !service.is_empty() {
         let why = apimachinery::validation::is_dns1123_label(service);
         super::read::wrong(&path.child("serviceName"), service, why, errors);
+    }
+}
+
+/// The claims that a stateful set makes. They never change, so that only a new set is asked.
+pub fn claims(set: &Object, errors: &mut ErrorList) {
+    let path = Path::new("spec").child("volumeClaimTemplates");
+    for (index, claim) in list(part(set.as_map(), "spec"), "volumeClaimTemplates").iter().enumerate() {
+        pod_volume_rules::claim(&claim["spec"], &path.index(index).child("spec"), errors);
+    }
+}
+
+/// The template as the set's pods come from it: claims are volumes, and names are the set's own.
+pub fn as_of_set(spec: &Value, template: &mut Value) {
+    let claims = list(spec, "volumeClaimTemplates").iter().map(|claim| text(&claim["metadata"], "name"));
+    let claims: Vec<&str> = claims.collect();
+    let Some(pod) = template.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    for field in ["subdomain", "hostname"] {
+        pod.remove(field);
+    }
+    if claims.is_empty() {
+        return;
+    }
+    let own = pod.get("volumes").and_then(Value::as_array).cloned().unwrap_or_default();
+    let made = claims.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+    let kept = own.into_iter().filter(|volume| !claims.contains(&text(volume, "name")));
+    let all: Vec<Value> = made.chain(kept).collect();
+    pod.insert("volumes".to_owned(), all.into());
+}
+
+/// What of a stateful set never changes.
+pub fn stateful_set_update(new: &Object, old: &Object, errors: &mut ErrorList) {
+    let path = Path::new("spec");
+    let claims = ["spec", "volumeClaimTemplates"];
+    if new.at(&claims) != old.at(&claims) {
+        let shown = internal::texts("core.v1.PersistentVolumeClaim", new.at(&claims).unwrap_or(&Value::Null));
+        errors.push(internal::immutable(&path.child("volumeClaimTemplates"), shown));
+    }
+    for field in ["serviceName", "podManagementPolicy"] {
+        let value = |object: &Object| text(part(object.as_map(), "spec"), field).to_owned();
+        if value(new) != value(old) {
+            errors.push(FieldError::invalid(&path.child(field), value(new), "field is immutable"));
+        }
     }
 }
 
@@ -155,7 +190,11 @@ fn daemon_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
                 _ => {}
             }
         }
-        _ => errors.push(strategy_error(strategy, &at, &["RollingUpdate", "OnDelete"])),
+        kind => {
+            let shown = internal::text("apps.v1.DaemonSetUpdateStrategy", strategy);
+            let allowed = ["RollingUpdate", "OnDelete"];
+            errors.push(FieldError::not_supported(&at, kind, &allowed).showing(shown));
+        }
     }
 }
 
@@ -180,14 +219,22 @@ const COUNTS: &[Rule] = &[
 ];
 
 /// Counts of a status: none below zero, and no part larger than the whole.
-pub fn status(kind: &str, status: &Value, errors: &mut ErrorList) {
+pub fn status(kind: &str, status: &Value, old: &Value, errors: &mut ErrorList) {
     let path = Path::new("status");
     errors.extend(rules::check(status, &path, COUNTS));
-    if !matches!(kind, "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController") {
-        return;
+    let collisions = status["collisionCount"].as_i64();
+    if old["collisionCount"].as_i64().is_some_and(|before| collisions.is_none_or(|after| after < before)) {
+        let (at, after) = (path.child("collisionCount"), collisions.unwrap_or(0));
+        errors.push(FieldError::invalid(&at, after, "cannot be decremented"));
     }
+    let parts: &[&str] = match kind {
+        "Deployment" => &["updatedReplicas", "readyReplicas", "availableReplicas"],
+        "ReplicaSet" | "ReplicationController" => &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+        "StatefulSet" => &["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"],
+        _ => return,
+    };
     let all = number(status, "replicas");
-    for field in ["fullyLabeledReplicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"] {
+    for field in parts {
         let part = number(status, field);
         if part > all {
             errors.push(FieldError::invalid(&path.child(field), part, "cannot be greater than status.replicas"));
@@ -237,7 +284,12 @@ mod tests {
     #[test]
     fn parts_are_no_larger_than_the_whole() {
         let mut errors = ErrorList::new();
-        status("Deployment", &json!({"replicas": 1, "readyReplicas": 2, "availableReplicas": -1}), &mut errors);
+        status(
+            "Deployment",
+            &json!({"replicas": 1, "readyReplicas": 2, "availableReplicas": -1}),
+            &json!({}),
+            &mut errors,
+        );
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

@@ -4,6 +4,7 @@ use super::{ATTEMPTS, Outcome, Store, storage_status, timestamp};
 use crate::admission::Operation;
 use crate::backend::{Transaction, unsealed};
 use crate::registry::metadata;
+use crate::registry::model::Tracking;
 use crate::registry::resource::Target;
 use crate::request::RequestCx;
 use crate::request::options::WriteOptions;
@@ -45,7 +46,7 @@ impl Store {
         wipe(&mut object);
         Self::settle(target, &mut object);
         if track {
-            self.track(target, None, &mut object, options);
+            Self::track(target, None, &mut object, &self.tracking(target, options));
         }
         let attributes = Self::attributes(target, Operation::Create, object.name(), options.dry_run, None);
         self.admit(cx, &attributes, &mut object).await?;
@@ -72,8 +73,8 @@ impl Store {
     }
 
     /// What `managedFields` records about this write.
-    pub(super) fn tracking(&self, target: &Target, options: &WriteOptions) -> crate::registry::model::Tracking {
-        crate::registry::model::Tracking {
+    pub(super) fn tracking(&self, target: &Target, options: &WriteOptions) -> Tracking {
+        Tracking {
             manager: options.field_manager.clone(),
             api_version: target.resource.kind.api_version(),
             subresource: target.subresource.clone(),
@@ -82,11 +83,10 @@ impl Store {
     }
 
     /// Records a plain write in `managedFields`, whose fields are those of the served version.
-    pub(super) fn track(&self, target: &Target, live: Option<&Object>, object: &mut Object, options: &WriteOptions) {
+    pub(super) fn track(target: &Target, live: Option<&Object>, object: &mut Object, tracking: &Tracking) {
         let model = &target.resource.model;
-        let tracking = self.tracking(target, options);
         let Some(conversion) = target.resource.stored.conversion else {
-            return model.track_update(live, object, &tracking);
+            return model.track_update(live, object, tracking);
         };
         let served = |object: &Object| {
             let mut served = object.clone();
@@ -97,7 +97,7 @@ impl Store {
         if model.normalize(&mut shown).is_err() {
             return;
         }
-        model.track_update(live.map(served).as_ref(), &mut shown, &tracking);
+        model.track_update(live.map(served).as_ref(), &mut shown, tracking);
         match shown.metadata_mut().remove("managedFields") {
             Some(managers) => object.metadata_mut().insert("managedFields".to_owned(), managers),
             None => object.metadata_mut().remove("managedFields"),
@@ -136,6 +136,8 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let mut object = object.clone();
             self.before_create(cx, &target, &mut object)?;
+            // Some kinds name themselves.
+            let target = Target { name: object.name().to_owned(), ..target.clone() };
             let mut transaction = Transaction::default();
             let attributes = Self::attributes(&target, Operation::Create, &target.name, options.dry_run, None);
             self.approve(cx, &attributes, &object, &mut transaction).await?;

@@ -7,7 +7,7 @@ use crate::registry::metadata::{FOREGROUND, ORPHAN};
 use crate::registry::resource::{Resource, Target};
 use crate::request::RequestCx;
 use crate::request::options::{DeleteOptions, Propagation};
-use apimachinery::{Object, Status};
+use apimachinery::{GroupResource, Object, Status};
 use bytes::Bytes;
 use serde_json::Value;
 use storage::{Check, Stored, Write};
@@ -29,6 +29,10 @@ enum Step {
     Remove(Object),
 }
 
+fn is_namespace(resource: &Resource) -> bool {
+    &*resource.stored.resource == "namespaces"
+}
+
 impl Resource {
     /// Whether an update removes the object: the last finalizer went, and nothing else is waited for
     /// (upstream's `ShouldDeleteDuringUpdate`; a namespace also waits for its `spec.finalizers`).
@@ -38,7 +42,7 @@ impl Resource {
     }
 
     fn waits(&self, object: &Object) -> bool {
-        &*self.stored.resource == "namespaces"
+        is_namespace(self)
             && object.at(&["spec", "finalizers"]).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
     }
 }
@@ -47,6 +51,7 @@ impl Store {
     pub async fn delete(&self, cx: &RequestCx, target: &Target, options: &DeleteOptions) -> Result<Deleted, Status> {
         let key = target.key();
         let resource = target.resource.group_resource();
+        warn_of_dependents(cx, target, options);
         for _ in 0..ATTEMPTS {
             let stored = self.backend.storage.get(&key).await.map_err(|e| storage_status(&e, target))?;
             let stored = stored.ok_or_else(|| Status::not_found(&resource, &target.name))?;
@@ -106,7 +111,13 @@ impl Store {
             Grace::None => false,
         };
         if !resource.strategy.ignores_propagation() {
-            propagate(&mut object, options);
+            propagate(&mut object, options, resource.strategy.orphans_dependents());
+        }
+        if is_namespace(resource) && !live.is_terminating() {
+            // The first deletion only begins the end, whose controller does the rest.
+            object.set_meta_str("deletionTimestamp", &timestamp(now));
+            object.set_at(&["status", "phase"], "Terminating".into());
+            return Step::Mark(object);
         }
         let finalizing = !object.finalizers().is_empty() || resource.waits(&object);
         if graceful {
@@ -116,10 +127,10 @@ impl Store {
         if !finalizing {
             return Step::Remove(object);
         }
-        mark(&mut object, now);
-        if &*resource.stored.resource == "namespaces" {
-            object.set_at(&["status", "phase"], "Terminating".into());
+        if resource.waits(live) {
+            return Step::Pending;
         }
+        mark(&mut object, now);
         Step::Mark(object)
     }
 
@@ -131,6 +142,7 @@ impl Store {
         items: &[Stored],
         options: &DeleteOptions,
     ) -> Result<(), Status> {
+        warn_of_dependents(cx, target, options);
         for item in items {
             let one =
                 Target { namespace: item.key.namespace.to_string(), name: item.key.name.to_string(), ..target.clone() };
@@ -143,10 +155,29 @@ impl Store {
     }
 }
 
+fn warn_of_dependents(cx: &RequestCx, target: &Target, options: &DeleteOptions) {
+    if options.propagation.is_none()
+        && options.orphan_dependents.is_none()
+        && let Some(warning) = target.resource.strategy.delete_warning()
+    {
+        cx.warn(warning);
+    }
+}
+
 fn check_preconditions(target: &Target, live: &Object, options: &DeleteOptions) -> Result<(), Status> {
+    let resource = &target.resource;
     let conflict = |what: &str, asked: &str, found: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}");
-        Err(Status::conflict(&target.resource.group_resource(), &target.name, why))
+        // Namespaces look at them themselves, and in other words.
+        if is_namespace(resource) {
+            let why = format!("Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}");
+            return Err(Status::conflict(&resource.group_resource(), &target.name, why));
+        }
+        let happened = if what == "UID" { "deleted and then recreated" } else { "modified" };
+        let why = format!(
+            "the {what} in the precondition ({asked}) does not match the {what} in record ({found}). The object might have been {happened}"
+        );
+        let kind = GroupResource::new(&*resource.gvr.group, &*resource.kind.kind);
+        Err(Status::conflict(&kind, &target.name, why))
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != live.uid()) {
         return conflict("UID", uid, live.uid());
@@ -215,14 +246,18 @@ fn mark(object: &mut Object, now: jiff::Timestamp) {
     object.metadata_mut().insert("deletionGracePeriodSeconds".into(), 0.into());
 }
 
-/// Adds and removes the garbage collector's finalizers as the policy says; without one those that are there decide.
-fn propagate(object: &mut Object, options: &DeleteOptions) {
+/// Adds and removes the garbage collector's finalizers as the policy says; without one those that are there decide, and
+/// then what the kind does by itself.
+fn propagate(object: &mut Object, options: &DeleteOptions, orphans: bool) {
     let before: Vec<String> = object.finalizers().into_iter().map(str::to_owned).collect();
-    let has = |name: &str| before.iter().any(|f| f == name);
     let (orphan, foreground) = match (options.orphan_dependents, options.propagation) {
         (Some(orphan), _) => (orphan, false),
         (None, Some(policy)) => (policy == Propagation::Orphan, policy == Propagation::Foreground),
-        (None, None) => (has(ORPHAN), has(FOREGROUND) && !has(ORPHAN)),
+        (None, None) => {
+            let first = before.iter().find(|finalizer| *finalizer == ORPHAN || *finalizer == FOREGROUND);
+            let foreground = first.is_some_and(|first| first == FOREGROUND);
+            (first.map_or(orphans, |first| first == ORPHAN), foreground)
+        }
     };
     let mut after: Vec<Value> =
         before.iter().filter(|f| *f != ORPHAN && *f != FOREGROUND).map(|f| Value::from(f.as_str())).collect();

@@ -30,6 +30,11 @@ pub trait Change: Send + Sync {
         false
     }
 
+    /// The subresource that `managedFields` name for the change, where it is not the target's own: scale.
+    fn through(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether `managedFields` were already brought up to date by the change itself: server-side apply.
     fn tracks_itself(&self) -> bool {
         false
@@ -98,7 +103,11 @@ impl Store {
             return Err(Status::not_found(&resource, &target.name));
         }
         if let Some(uid) = change.uid() {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+            let why = if change.may_create() {
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found")
+            } else {
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")
+            };
             return Err(Status::conflict(&resource, &target.name, why));
         }
         let mut object = change.apply(None)?;
@@ -138,7 +147,13 @@ impl Store {
         check_identity(&new, target)?;
         Self::settle(target, &mut new);
         if !change.tracks_itself() {
-            self.track(target, Some(&live), &mut new, options);
+            let mut tracking = self.tracking(target, options);
+            if let Some(subresource) = change.through() {
+                subresource.clone_into(&mut tracking.subresource);
+                // Upstream looks for the time among the entries of before, where there is none.
+                tracking.time.clear();
+            }
+            Self::track(target, Some(&live), &mut new, &tracking);
         }
         let attributes = Self::attributes(target, Operation::Update, &target.name, options.dry_run, Some(live.clone()));
         self.admit(cx, &attributes, &mut new).await?;
@@ -184,9 +199,10 @@ impl Store {
         }
         if !matches!(given, "" | "0") {
             if given.parse::<u64>().is_err() {
-                let path = Path::new("metadata").child("resourceVersion");
-                let error = FieldError::invalid(&path, given, "must be a valid unsigned integer");
-                return Err(Status::invalid(&resource.kind, &target.name, &[error]));
+                // The bare error of the parser, to which nobody upstream gives a code.
+                return Err(crate::api::error::untyped(format!(
+                    "strconv.ParseUint: parsing \"{given}\": invalid syntax"
+                )));
             }
             return Err(Status::modified(&resource.group_resource(), &target.name));
         }

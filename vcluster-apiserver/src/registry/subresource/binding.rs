@@ -45,7 +45,12 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
         errors.push(FieldError::required(&path.child("name"), ""));
     }
     if !errors.is_empty() {
-        return Err(Status::invalid(&kind, &target.name, &errors));
+        // Upstream returns what it found as it is, and nobody gives it a code.
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        return Err(crate::api::error::untyped(match texts.as_slice() {
+            [one] => one.clone(),
+            more => format!("[{}]", more.join(", ")),
+        }));
     }
     let change = Bind {
         pod: target.name.clone(),

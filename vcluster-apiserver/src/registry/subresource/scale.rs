@@ -3,11 +3,11 @@
 
 use crate::api::verb::create::options;
 use crate::api::verb::patch::refused;
-use crate::api::{Api, Call, decode, encode};
+use crate::api::{Api, Call, decode, encode, table};
 use crate::registry::builtin;
 use crate::registry::store::{Change, tree};
 use crate::request::body::Body;
-use crate::request::negotiate::{self, Accepted, Offer};
+use crate::request::negotiate::{self, Accepted, Form, Offer};
 use crate::request::options::WriteKind;
 use apimachinery::field::{FieldError, Path};
 use apimachinery::selector::LabelSelector;
@@ -21,13 +21,13 @@ fn kind() -> GroupVersionKind {
 }
 
 pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>, Status> {
-    let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::TRANSIENT)?;
+    let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::RESOURCE)?;
     if call.info.verb == "get" {
         crate::api::verb::get::reach(api, call, call.query.get("resourceVersion").unwrap_or_default()).await?;
         let entry = api.cache.entry(&call.target.key());
         let entry =
             entry.ok_or_else(|| Status::not_found(&call.target.resource.group_resource(), &call.target.name))?;
-        return answer(&accepted, &tree(&entry.object)?);
+        return answer(api, call, &accepted, &tree(&entry.object)?);
     }
     let media = negotiate::content_type(&call.headers);
     let patch = call.info.verb == "patch";
@@ -50,12 +50,33 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let change = Scaling { call, wanted };
     let outcome = api.store.update(&call.cx, &target, &change, &options).await?;
     let object = serde_json::from_slice(&outcome.body).ok().and_then(Object::from_value);
-    answer(&accepted, &object.ok_or_else(|| Status::internal("the scaled object is not JSON"))?)
+    answer(api, call, &accepted, &object.ok_or_else(|| Status::internal("the scaled object is not JSON"))?)
 }
 
-fn answer(accepted: &Accepted, object: &Object) -> Result<Response<Body>, Status> {
+fn answer(api: &Api, call: &Call, accepted: &Accepted, object: &Object) -> Result<Response<Body>, Status> {
     let json = scale_of(object).to_bytes();
-    encode::respond(&http::HeaderMap::new(), StatusCode::OK, accepted, &kind(), json.into())
+    let meta = |version: &str, kind: &str| GroupVersionKind::new("meta.k8s.io", version, kind);
+    let (kind, json) = match &accepted.form {
+        Form::Object | Form::Discovery(_) => (kind(), json),
+        Form::PartialMetadata(version) => {
+            let mut out = Vec::new();
+            encode::partial(&mut out, None, version, &json)?;
+            (meta(version, "PartialObjectMetadata"), out)
+        }
+        Form::Table(version) => {
+            let include = table::Include::parse(call.query.get("includeObject"))?;
+            let model = builtin::model(&kind());
+            let mut table = table::Table::of(&*model, version, include, api.store.clock.now());
+            table.add(&json)?;
+            (meta(version, "Table"), table.finish(&table::revision(&json), "", None))
+        }
+        Form::PartialMetadataList(_) => {
+            let why =
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*autoscaling.Scale)";
+            return Err(encode::unsuitable(why.to_owned()));
+        }
+    };
+    encode::respond(&http::HeaderMap::new(), StatusCode::OK, accepted, &kind, json.into())
 }
 
 /// The scale that an object shows.
@@ -83,6 +104,24 @@ fn scale_of(object: &Object) -> Object {
     Object::from_value(value).unwrap_or_default()
 }
 
+/// The scale with those who own the replicas, which patches see.
+fn with_managers(object: &Object) -> Object {
+    let mut scale = scale_of(object);
+    let entries = object.at(&["metadata", "managedFields"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let owned = entries.into_iter().filter(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null());
+    let shown: Vec<Value> = owned
+        .map(|mut entry| {
+            entry["apiVersion"] = "autoscaling/v1".into();
+            entry["fieldsV1"] = json!({"f:spec": {"f:replicas": {}}});
+            entry
+        })
+        .collect();
+    if !shown.is_empty() {
+        scale.metadata_mut().insert("managedFields".to_owned(), shown.into());
+    }
+    scale
+}
+
 enum Wanted {
     Scale(Object),
     /// Media type and body; applied to the scale of the live object.
@@ -95,12 +134,16 @@ struct Scaling<'a> {
 }
 
 impl Change for Scaling<'_> {
+    fn through(&self) -> Option<&'static str> {
+        Some("scale")
+    }
+
     fn apply(&self, live: Option<&Object>) -> Result<Object, Status> {
         let resource = self.call.target.resource.group_resource();
         let live = live.ok_or_else(|| Status::not_found(&resource, &self.call.target.name))?;
         let scale = match &self.wanted {
             Wanted::Scale(scale) => scale.clone(),
-            Wanted::Patch(media, body) => patched(&scale_of(live), media, body)?,
+            Wanted::Patch(media, body) => patched(&with_managers(live), media, body)?,
         };
         let given = scale.name();
         if !given.is_empty() && given != self.call.target.name {
@@ -132,6 +175,7 @@ impl Change for Scaling<'_> {
 
 fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> {
     let mut tree = scale.clone().into_value();
+    let mut merged = Value::Null;
     match media {
         "application/json-patch+json" => {
             let patch: Value =
@@ -145,6 +189,7 @@ fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> 
         // A scale has no lists, so a strategic merge is a merge.
         "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
             let (patch, _) = decode::tree(negotiate::Encoding::Json, body)?;
+            merged.clone_from(&patch);
             schema::patch::merge::apply(&mut tree, patch).map_err(refused)?;
         }
         _ => {
@@ -159,7 +204,7 @@ fn patched(scale: &Object, media: &str, body: &Bytes) -> Result<Object, Status> 
     let scale = Object::from_value(tree).ok_or_else(|| Status::bad_request("the patched scale is no object"))?;
     let mut known = scale.clone();
     builtin::model(&kind()).normalize(&mut known).map_err(|why| {
-        let shown = serde_json::to_string(scale.as_map()).unwrap_or_default();
+        let shown = builtin::model(&kind()).merged_text(&Value::Object(scale.as_map().clone()), &merged);
         let error = FieldError::invalid(&Path::new("patch"), shown, why);
         Status::invalid(&GroupVersionKind::new("", "", ""), "", &[error])
     })?;
