@@ -27,6 +27,11 @@ pub trait Strategy: Send + Sync + 'static {
         NameRule::default()
     }
 
+    /// Whether the metadata is looked at only once the kind found nothing wrong: kinds whose own validation leaves it out.
+    fn metadata_comes_last(&self) -> bool {
+        false
+    }
+
     /// Upstream's `SetDefaults_*`: runs after decoding a request and after every patch, on every write.
     fn default(&self, _object: &mut Object) {}
 
@@ -46,6 +51,11 @@ pub trait Strategy: Send + Sync + 'static {
 
     /// Which of the metadata a status update leaves as it is.
     fn status_keeps(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What else nobody owns through an endpoint, because it leaves that as it is.
+    fn resets(&self, _subresource: &str) -> &'static [&'static [&'static str]] {
         &[]
     }
 

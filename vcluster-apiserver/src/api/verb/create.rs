@@ -30,6 +30,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
             manager: options.field_manager.clone(),
             api_version: resource.kind.api_version(),
             subresource: String::new(),
+            resets: Vec::new(),
             time: timestamp(api.store.clock.now()),
         };
         resource.model.track_update(None, &mut object, &tracking);

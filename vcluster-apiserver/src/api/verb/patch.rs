@@ -45,6 +45,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
             manager: options.field_manager.clone(),
             api_version: resource.kind.api_version(),
             subresource: call.target.subresource.clone(),
+            resets: call.target.resets(),
             time: timestamp(api.store.clock.now()),
         },
     };

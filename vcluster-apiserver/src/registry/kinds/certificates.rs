@@ -63,6 +63,8 @@ fn named_after_signer(bundle: &Object) -> ErrorList {
         }
     };
     let path = Path::new("metadata").child("name");
+    // That there is a name is everybody's rule.
+    let wrong = if name.is_empty() { Vec::new() } else { wrong };
     let mut errors: ErrorList = wrong.into_iter().map(|why| FieldError::invalid(&path, name, why)).collect();
     if !signer.is_empty() {
         errors.extend(signer_name(&Path::new("spec").child("signerName"), signer));
