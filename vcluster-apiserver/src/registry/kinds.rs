@@ -60,6 +60,7 @@ mod signing_request;
 mod small;
 mod storage;
 mod storage_kinds;
+mod structural;
 mod sysctl_rules;
 mod tolerations;
 mod volume_rules;

@@ -101,8 +101,9 @@ fn webhook(hook: &Value, path: &Path, errors: &mut ErrorList) {
         }
         (false, true) => {
             let service = &config["service"];
-            for field in ["name", "namespace"] {
-                if text(service, field).is_empty() {
+            // Upstream confuses the two.
+            for (field, said) in [("name", "namespace"), ("namespace", "name")] {
+                if text(service, said).is_empty() {
                     errors.push(FieldError::required(&at.child("service").child(field), ""));
                 }
             }
@@ -179,7 +180,11 @@ pub fn rule_with_operations(rule: &Value, path: &Path, errors: &mut ErrorList) {
 
 pub const VALIDATING_POLICY: Ruled = Ruled {
     status_keeps: METADATA,
-    status: &[("status.conditions", Check::By(super::conditions::check))],
+    status: &[
+        ("status.conditions", Check::By(super::conditions::check)),
+        ("status.typeChecking.expressionWarnings[].fieldRef", Check::Needed("")),
+        ("status.typeChecking.expressionWarnings[].warning", Check::Needed("")),
+    ],
     defaults: |object| policy(object, "matchConstraints"),
     rules: &[
         ("spec.matchConstraints", Check::Present("")),

@@ -20,9 +20,6 @@ const RULES: &[Rule] = &[
 pub fn check(spec: &Value, path: &Path, errors: &mut ErrorList) {
     errors.extend(rules::check(spec, path, RULES));
     super::volume_rules::access_modes(list(spec, "accessModes"), &path.child("accessModes"), errors);
-    if !spec["resources"].is_object() {
-        requested(&Value::Null, &path.child("resources"), errors);
-    }
     let (source, reference) = (&spec["dataSource"], &spec["dataSourceRef"]);
     if source.is_object() && reference.is_object() {
         let elsewhere = !text(reference, "namespace").is_empty();
@@ -159,8 +156,8 @@ mod tests {
             texts(json!({"dataSource": {"kind": "X", "name": "n"}})),
             [
                 "spec.accessModes: Required value: at least 1 access mode is required",
-                "spec.dataSource: Invalid value: \"X\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
                 "spec.resources[storage]: Required value",
+                "spec.dataSource: Invalid value: \"X\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
             ]
         );
     }

@@ -1,7 +1,9 @@
-//! Definitions of custom resources (k8s.io/apiextensions-apiserver `pkg/apis/apiextensions`). Their schemas are not looked at.
+//! Definitions of custom resources (k8s.io/apiextensions-apiserver `pkg/apis/apiextensions`). Their expressions are not looked
+//! at.
 
 use super::fill::{absent, empty, made};
 use super::read::{list, part, text, wrong};
+use super::structural;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -127,11 +129,36 @@ fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
         if !version["schema"]["openAPIV3Schema"].is_object() {
             errors.push(FieldError::required(&at.child("schema").child("openAPIV3Schema"), ""));
         }
+        // Upstream's internal type has the schema of a single version, and what else it has, in one place for all.
+        let place = if versions.len() == 1 { Path::new("spec") } else { at.clone() };
+        if version["schema"]["openAPIV3Schema"].is_object() {
+            let below = if versions.len() == 1 { place.child("validation") } else { place.child("schema") };
+            structural::check(&version["schema"]["openAPIV3Schema"], &below.child("openAPIV3Schema"), errors);
+        }
+        scale(&version["subresources"]["scale"], &place.child("subresources"), errors);
         joined(&at.child("name"), text(version, "name"), &is_dns1035_label(text(version, "name")), "", errors);
     }
     if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
         let why = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid(path, spec["versions"].clone(), why));
+    }
+}
+
+/// Where the replicas of a resource stand.
+fn scale(scale: &Value, path: &Path, errors: &mut ErrorList) {
+    if !scale.is_object() {
+        return;
+    }
+    for (field, under) in [("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")] {
+        let (place, at) = (text(scale, field), path.child("scale").child(field));
+        if place.is_empty() {
+            errors.push(FieldError::required(&at, ""));
+        } else if !place.starts_with('.') {
+            errors.push(FieldError::invalid(&at, place, "must be a simple json path starting with ."));
+        } else if !place.starts_with(under) {
+            let why = format!("should be a json path under {}", under.trim_end_matches('.'));
+            errors.push(FieldError::invalid(&at, place, why));
+        }
     }
 }
 

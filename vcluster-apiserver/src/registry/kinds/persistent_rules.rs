@@ -40,6 +40,8 @@ const RULES: &[Rule] = &[
     ("storageos.volumeName", Check::Text(label)),
     ("storageos.secretRef.name", Check::Needed("")),
     ("storageos.secretRef.namespace", Check::Needed("")),
+    ("quobyte.registry", Check::By(registry)),
+    ("glusterfs.endpointsNamespace", Check::By(endpoints)),
     ("nodeAffinity", Check::By(affinity)),
     ("volumeAttributesClassName", Check::By(attributes_class)),
 ];
@@ -124,6 +126,22 @@ fn fibre(channel: &Value, path: &Path, errors: &mut ErrorList) {
             errors.push(FieldError::required(&path.child("lun"), "lun is required if targetWWNs is specified"));
         }
         _ => {}
+    }
+}
+
+fn registry(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let hosts = value.as_str().unwrap_or_default();
+    let pair = |host: &str| host.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !port.is_empty());
+    if !hosts.is_empty() && !hosts.split(',').all(pair) {
+        let why = "must be a host:port pair or multiple pairs separated by commas";
+        errors.push(FieldError::invalid(path, hosts, why));
+    }
+}
+
+fn endpoints(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if let Some(namespace) = value.as_str().filter(|name| !label(name).is_empty()) {
+        let why = "if the endpointnamespace is set, it must be a valid namespace name";
+        errors.push(FieldError::invalid(path, namespace, why));
     }
 }
 

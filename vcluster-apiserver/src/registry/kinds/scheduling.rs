@@ -88,6 +88,11 @@ pub const RUNTIME_CLASS: Ruled = Ruled {
     more: |object, errors| {
         let tolerated = list(part(object, "scheduling"), "tolerations");
         tolerations::check(tolerated, &Path::new("scheduling").child("tolerations"), errors);
+        for (index, one) in tolerated.iter().enumerate().filter(|(index, one)| tolerated[..*index].contains(one)) {
+            let at = Path::new("scheduling").child("tolerations").index(index);
+            let shown = super::internal::text("core.v1.Toleration", one);
+            errors.push(FieldError::duplicate(&at, "").showing(shown));
+        }
         for (name, amount) in part(object, "overhead")["podFixed"].as_object().into_iter().flatten() {
             // Upstream looks at it as at the limits of a container.
             super::storage_kinds::not_negative(amount, &Path::new("overhead").child("limits").key(name), errors);

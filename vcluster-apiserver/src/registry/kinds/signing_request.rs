@@ -14,8 +14,11 @@ use serde_json::{Value, json};
 
 const BLOCK: &[u8] = b"-----BEGIN CERTIFICATE REQUEST-----";
 
-const STATUS: &[rules::Rule] =
-    &[("status.conditions[].type", Check::Needed("")), ("status.conditions[].status", Check::Needed(""))];
+const STATUS: &[rules::Rule] = &[
+    ("status.conditions[].type", Check::Needed("")),
+    ("status.conditions[].status", Check::Needed("")),
+    ("status.certificate", Check::By(certificate)),
+];
 
 const USAGES: [&str; 23] = [
     "any",
@@ -86,7 +89,7 @@ impl Strategy for SigningRequest {
         let request = STANDARD.decode(text(spec, "request")).unwrap_or_default();
         if !request.windows(BLOCK.len()).any(|bytes| bytes == BLOCK) {
             let why = "PEM block type must be CERTIFICATE REQUEST";
-            errors.push(FieldError::invalid(&path.child("request"), text(spec, "request"), why));
+            errors.push(FieldError::invalid(&path.child("request"), spec["request"].clone(), why));
         }
         usages(list(spec, "usages"), &path.child("usages"), &mut errors);
         errors.extend(signer_name(&path.child("signerName"), text(spec, "signerName")));
@@ -103,6 +106,15 @@ impl Strategy for SigningRequest {
 
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
         &[("spec.signerName", "spec.signerName")]
+    }
+}
+
+fn certificate(value: &Value, path: &Path, errors: &mut ErrorList) {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let bytes = STANDARD.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
+    if !bytes.is_empty() && !bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        let why = "must contain at least one CERTIFICATE PEM block";
+        errors.push(FieldError::invalid(path, "<certificate data>", why));
     }
 }
 

@@ -37,12 +37,25 @@ pub const ENDPOINT_SLICE: Ruled = Ruled {
     ],
     more: |slice, errors| {
         addresses(slice, errors);
+        for (index, endpoint) in part(slice, "endpoints").as_array().into_iter().flatten().enumerate() {
+            let at = Path::new("endpoints").index(index).child("hints").child("forZones");
+            let zones = list(&endpoint["hints"], "forZones");
+            for (index, zone) in zones.iter().enumerate().filter(|(index, zone)| zones[..*index].contains(zone)) {
+                errors.push(FieldError::duplicate(&at.index(index).child("name"), text(zone, "name")));
+            }
+        }
         let mut names = BTreeSet::new();
         for (index, port) in part(slice, "ports").as_array().into_iter().flatten().enumerate() {
             if !names.insert(text(port, "name")) {
                 let at = Path::new("ports").index(index).child("name");
                 errors.push(FieldError::duplicate(&at, text(port, "name")));
             }
+        }
+    },
+    // This version has a field for what the old topology said.
+    prepare: |slice| {
+        for endpoint in items(slice, "endpoints") {
+            endpoint.remove("deprecatedTopology");
         }
     },
     sealed: &["addressType"],

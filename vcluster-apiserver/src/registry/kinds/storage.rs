@@ -74,6 +74,20 @@ impl Strategy for Claim {
         settle(new);
     }
 
+    fn prepare_status_update(&self, new: &mut Object, _: &Object) {
+        // Health is a feature that is off by default.
+        new.remove_at(&["status", "healthStatus"]);
+    }
+
+    fn warnings(&self, new: &Object, _: Option<&Object>) -> Vec<String> {
+        let size = new.text_at(&["spec", "resources", "requests", "storage"]);
+        if !size.ends_with('m') {
+            return Vec::new();
+        }
+        let why = format!("fractional byte value {size:?} is invalid, must be an integer");
+        vec![format!("spec.resources.requests[storage]: {why}")]
+    }
+
     fn validate_create(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         claim_rules::check(part(object.as_map(), "spec"), &Path::new("spec"), &mut errors);

@@ -223,7 +223,7 @@ impl Store {
 }
 
 /// Puts an object without a namespace into that of the request; 400 for one of another namespace.
-pub(super) fn place(object: &mut Object, target: &Target) -> Result<(), Status> {
+pub fn place(object: &mut Object, target: &Target) -> Result<(), Status> {
     let expected = if target.resource.namespaced { target.namespace.as_str() } else { "" };
     let given = object.namespace();
     if given == expected {
@@ -237,7 +237,7 @@ pub(super) fn place(object: &mut Object, target: &Target) -> Result<(), Status> 
 }
 
 /// Upstream's `WipeObjectMetaSystemFields`.
-pub(super) fn wipe(object: &mut Object) {
+pub fn wipe(object: &mut Object) {
     let metadata = object.metadata_mut();
     for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(field);
