@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub enum NameRule {
     #[default]
     DnsSubdomain,
+    /// The same, judged by declaration, which counts in bytes.
+    LongName,
     DnsLabel,
     /// Anything that fits a path segment: RBAC kinds.
     PathSegment,

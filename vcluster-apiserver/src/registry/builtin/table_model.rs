@@ -129,7 +129,7 @@ fn fill(t: &'static Type, map: &mut Map<String, Value>) {
         }
         if let Some(value) = map.get_mut(name) {
             fill_in(field.shape(), value);
-            if field.go_type() == Some("v1.ResourceList") {
+            if t.package() == "core.v1" && field.go_type() == Some("v1.ResourceList") {
                 whole_thousandths(value);
             }
         }

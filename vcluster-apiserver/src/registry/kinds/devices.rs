@@ -7,6 +7,7 @@ use super::internal;
 use super::read::{list, number, part, subdomain, text, wrong};
 use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
+use crate::registry::strategy::NameRule;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
     is_dns1123_label, is_label_value, is_qualified_name, validate_annotations, validate_labels,
@@ -23,6 +24,7 @@ const MOST: usize = 32;
 const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "None"];
 
 pub const CLASS: Ruled = Ruled {
+    name: NameRule::LongName,
     rules: &[
         ("spec.selectors", Check::By(selectors)),
         ("spec.config", Check::By(|value, path, errors| configurations(value, path, &Names::new(), errors))),
