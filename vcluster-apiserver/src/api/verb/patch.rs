@@ -34,8 +34,9 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::RESOURCE)?;
     let options = options(call, kind)?;
     let (patch, duplicates) = parse(resource, &media, &body).map_err(|status| {
-        // Upstream looks for the object before it looks into the patch.
-        let missing = status.code == 400 && kind == WriteKind::Patch && api.cache.entry(&call.target.key()).is_none();
+        // Upstream looks for the object between reading a patch and looking whether it is one.
+        let late = kind == WriteKind::Patch && status.message.starts_with("error decoding patch");
+        let missing = late && api.cache.entry(&call.target.key()).is_none();
         if missing { Status::not_found(&resource.group_resource(), &call.target.name) } else { status }
     })?;
     report(&call.cx, options.field_validation, duplicates)?;
