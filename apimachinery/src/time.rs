@@ -12,10 +12,9 @@ use jiff::tz::Offset;
 
 /// A time that Go's parser would refuse; the text is Go's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("parsing time {text:?} as {layout:?}: {detail}")]
+#[error("parsing time {text:?}{detail}")]
 pub struct TimeError {
     text: String,
-    layout: &'static str,
     detail: String,
 }
 
@@ -57,11 +56,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn error(&self, detail: String) -> TimeError {
-        TimeError { text: self.text.to_owned(), layout: self.layout, detail }
+        TimeError { text: self.text.to_owned(), detail }
     }
 
     fn cannot(&self, element: &str) -> TimeError {
-        self.error(format!("cannot parse {:?} as {element:?}", self.rest))
+        self.error(format!(" as {:?}: cannot parse {:?} as {element:?}", self.layout, self.rest))
     }
 
     fn number(&mut self, digits: usize, element: &str) -> Result<u32, TimeError> {
@@ -74,7 +73,7 @@ impl Reader<'_> {
     fn ranged(&mut self, element: &str, name: &str, range: std::ops::RangeInclusive<u32>) -> Result<i8, TimeError> {
         let number = self.number(2, element)?;
         if !range.contains(&number) {
-            return Err(self.error(format!("{name} out of range")));
+            return Err(self.error(format!(": {name} out of range")));
         }
         Ok(number as i8)
     }
@@ -100,14 +99,14 @@ impl Reader<'_> {
         let nanos = self.fraction(six_digits)?;
         let offset = self.offset()?;
         if !self.rest.is_empty() {
-            return Err(self.error(format!("extra text: {:?}", self.rest)));
+            return Err(self.error(format!(": extra text: {:?}", self.rest)));
         }
         let day = i8::try_from(day).unwrap_or(0);
         let local = DateTime::new(year, month, day, hour, minute, second, nanos);
-        let local = local.map_err(|_| self.error("day out of range".into()))?;
-        let utc = Offset::UTC.to_timestamp(local).map_err(|_| self.error("year out of range".into()))?;
+        let local = local.map_err(|_| self.error(": day out of range".into()))?;
+        let utc = Offset::UTC.to_timestamp(local).map_err(|_| self.error(": year out of range".into()))?;
         Timestamp::from_nanosecond(utc.as_nanosecond() - i128::from(offset) * 1_000_000_000)
-            .map_err(|_| self.error("year out of range".into()))
+            .map_err(|_| self.error(": year out of range".into()))
     }
 
     fn fraction(&mut self, six_digits: bool) -> Result<i32, TimeError> {
@@ -146,7 +145,7 @@ impl Reader<'_> {
         let (hours, minutes) = (two(1), two(4));
         if hours > 24 || minutes > 60 {
             let what = if hours > 24 { "time zone offset hour" } else { "time zone offset minute" };
-            return Err(self.error(format!("{what} out of range")));
+            return Err(self.error(format!(": {what} out of range")));
         }
         let seconds = hours * 3600 + minutes * 60;
         let seconds = if bytes[0] == b'-' { -seconds } else { seconds };
@@ -181,14 +180,8 @@ mod tests {
     fn bad_times_are_refused_with_gos_texts() {
         let cases = [
             ("", r#"parsing time "" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "2006""#),
-            (
-                "2020-13-01T00:00:00Z",
-                r#"parsing time "2020-13-01T00:00:00Z" as "2006-01-02T15:04:05Z07:00": month out of range"#,
-            ),
-            (
-                "2023-02-29T00:00:00Z",
-                r#"parsing time "2023-02-29T00:00:00Z" as "2006-01-02T15:04:05Z07:00": day out of range"#,
-            ),
+            ("2020-13-01T00:00:00Z", r#"parsing time "2020-13-01T00:00:00Z": month out of range"#),
+            ("2023-02-29T00:00:00Z", r#"parsing time "2023-02-29T00:00:00Z": day out of range"#),
             (
                 "2020-01-01 00:00:00Z",
                 r#"parsing time "2020-01-01 00:00:00Z" as "2006-01-02T15:04:05Z07:00": cannot parse " 00:00:00Z" as "T""#,
@@ -197,10 +190,7 @@ mod tests {
                 "2020-01-01T00:00:00",
                 r#"parsing time "2020-01-01T00:00:00" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "Z07:00""#,
             ),
-            (
-                "2020-01-01T00:00:00Zx",
-                r#"parsing time "2020-01-01T00:00:00Zx" as "2006-01-02T15:04:05Z07:00": extra text: "x""#,
-            ),
+            ("2020-01-01T00:00:00Zx", r#"parsing time "2020-01-01T00:00:00Zx": extra text: "x""#),
         ];
         for (text, error) in cases {
             assert_eq!(parse_time(text).map_err(|e| e.to_string()), Err(error.to_owned()));

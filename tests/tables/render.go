@@ -242,6 +242,9 @@ func goName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	if t.Kind() == reflect.Map && t.PkgPath() == "" && t.Key().PkgPath() != "" {
+		return t.String()
+	}
 	if t.PkgPath() == "" || t.Kind() == reflect.Struct {
 		if (t.Kind() == reflect.Slice || t.Kind() == reflect.Map) && t.Elem().PkgPath() != "" && t.Elem().Kind() != reflect.Struct {
 			return t.String()

@@ -33,7 +33,8 @@ pub fn unsealed(object: &Object) -> Unsealed {
     }
     bytes.push(b'}');
     for (field, value) in object.as_map() {
-        if !matches!(field.as_str(), "kind" | "apiVersion" | "metadata") && !value.is_null() {
+        // A null is what Go writes of a member that it never leaves out.
+        if !matches!(field.as_str(), "kind" | "apiVersion" | "metadata") {
             append_field(&mut bytes, field, value);
         }
     }

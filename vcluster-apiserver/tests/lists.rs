@@ -185,12 +185,17 @@ async fn tables_and_metadata_are_shown_on_request() {
 #[tokio::test]
 async fn events_of_both_groups_are_the_same_objects() {
     let server = with_maps(&[]).await;
-    let event = json!({"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p"}, "message": "m", "reason": "r"});
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p"}, "message": "m", "reason": "r", "type": "Normal"});
     server.post("/api/v1/namespaces/default/events", &event).await;
     let other = "/apis/events.k8s.io/v1/namespaces/default/events";
     let list = server.get(&format!("{other}?fieldSelector=regarding.name%3Dp")).await.json();
     assert_eq!((names(&list), list["items"][0]["note"].as_str()), (vec!["e".to_owned()], Some("m")));
-    let patched = server.patch(&format!("{other}/e"), "application/merge-patch+json", &json!({"note": "n"})).await;
+    let path = format!("{other}/e");
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+    let patched = server.patch(&path, "application/merge-patch+json", &labelled).await;
     assert_eq!(patched.text("/apiVersion"), "events.k8s.io/v1");
-    assert_eq!(server.get("/api/v1/namespaces/default/events/e").await.text("/message"), "n");
+    assert_eq!(server.get("/api/v1/namespaces/default/events/e").await.text("/metadata/labels/a"), "b");
+    // The newer group lets nothing of an event change but its series.
+    let changed = server.patch(&path, "application/merge-patch+json", &json!({"note": "n"})).await;
+    assert_eq!(changed.code, 422);
 }

@@ -101,6 +101,8 @@ fn unsupported(resource: &Resource, label: &str) -> Status {
         format!("field label {label:?} not supported for Job")
     } else if known.is_empty() || kind == ("apps", "replicasets") {
         format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    } else if resource.gvr.group == "resource.k8s.io" {
+        format!("field label not supported for {}, Kind={}: {label}", resource.kind.api_version(), resource.kind.kind)
     } else {
         format!("field label not supported: {label}")
     };

@@ -59,7 +59,18 @@ fn read(table: &str) -> Vec<Object> {
             objects.push(binding(head));
         }
     }
+    objects.iter_mut().for_each(forget_empties);
     objects
+}
+
+/// As upstream stores them: a role without rules says so, a binding without subjects does not.
+fn forget_empties(object: &mut Object) {
+    let none = |list: &str| object.as_map().get(list).and_then(Value::as_array).is_some_and(Vec::is_empty);
+    if none("rules") {
+        object.set_at(&["rules"], Value::Null);
+    } else if none("subjects") {
+        object.remove_at(&["subjects"]);
+    }
 }
 
 fn named(cluster_kind: &str, name: &str) -> Value {

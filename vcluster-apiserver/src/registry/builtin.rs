@@ -44,8 +44,8 @@ fn resource(info: &'static schema::ResourceInfo, strategy_for: fn(&str, &str) ->
         None => (info.group, kind.clone(), None),
     };
     let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-    // Versions that share a place share its strategy, which works on the stored form.
-    let strategy = strategy_for(&stored_kind.group, &stored_kind.kind);
+    // Versions that share a place have strategies of their own, which work on the stored form.
+    let strategy = strategy_for(&kind.group, &kind.kind);
     let mut selectable = fields::of(info.group, info.plural);
     for (label, path) in strategy.selectable_fields() {
         if conversion.is_none() && !selectable.iter().any(|(known, _)| known == label) {
@@ -82,6 +82,7 @@ fn resource(info: &'static schema::ResourceInfo, strategy_for: fn(&str, &str) ->
             })
             .collect(),
         storage_version_hash: info.storage_version_hash.to_owned(),
+        deletes_to_object: info.deletes_to_object,
         stored,
         fields: selectable,
         model: model(&kind),

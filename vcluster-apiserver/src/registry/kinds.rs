@@ -1,17 +1,27 @@
 //! The strategy of each built-in kind. A kind that is not named here behaves as [`Plain`] says.
 
 mod admission_kinds;
+mod admission_policies;
 mod affinity_rules;
+mod api_service;
 mod certificates;
+mod claim_rules;
+mod conditions;
 mod container_rules;
 mod core;
+mod custom_resources;
 mod daemon_set;
+mod device_names;
+mod device_slices;
+mod devices;
 mod dropped;
 mod endpoint_rules;
 mod env_rules;
+mod event;
 mod fill;
+mod flow_control;
 mod ingress;
-mod internal;
+pub mod internal;
 mod job_indexes;
 mod job_rules;
 mod job_status;
@@ -23,8 +33,10 @@ mod networking;
 mod node_rules;
 mod path_rules;
 mod path_warnings;
+mod persistent_rules;
 mod pod;
 mod pod_annotations;
+mod pod_certificates;
 mod pod_level_rules;
 mod pod_spec;
 mod pod_status;
@@ -48,6 +60,7 @@ mod signing_request;
 mod small;
 mod storage;
 mod storage_kinds;
+mod structural;
 mod sysctl_rules;
 mod tolerations;
 mod volume_rules;
@@ -59,17 +72,6 @@ mod workload_warnings;
 
 use super::strategy::{Plain, Strategy};
 use std::sync::Arc;
-
-/// Kinds whose `metadata.generation` counts changes of the desired state and that have nothing else of their own.
-const TRACKED: &[(&str, &str)] = &[("apiextensions.k8s.io", "CustomResourceDefinition")];
-
-struct Tracked;
-
-impl Strategy for Tracked {
-    fn has_generation(&self) -> bool {
-        true
-    }
-}
 
 /// What a kind does beyond its table.
 pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
@@ -90,7 +92,8 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("", "ServiceAccount") => Arc::new(small::SERVICE_ACCOUNT),
         ("", "Secret") => Arc::new(core::SECRET),
         ("", "Endpoints") => Arc::new(core::Endpoints),
-        ("", "Event") => Arc::new(core::Event),
+        ("", "Event") => Arc::new(event::Event { strict: false }),
+        ("events.k8s.io", "Event") => Arc::new(event::Event { strict: true }),
         ("", "LimitRange") => Arc::new(limits::LIMIT_RANGE),
         ("", "ResourceQuota") => Arc::new(limits::QUOTA),
         ("", "PodTemplate") => Arc::new(small::POD_TEMPLATE),
@@ -103,13 +106,13 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("networking.k8s.io", "IngressClass") => Arc::new(ingress::CLASS),
         ("networking.k8s.io", "NetworkPolicy") => Arc::new(network_policy::POLICY),
         ("discovery.k8s.io", "EndpointSlice") => Arc::new(small::ENDPOINT_SLICE),
-        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => Arc::new(small::FLOW_SCHEMA),
-        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => Arc::new(small::PRIORITY_LEVEL),
-        ("resource.k8s.io", "DeviceClass") => Arc::new(small::DEVICE_CLASS),
-        ("resource.k8s.io", "DeviceTaintRule") => Arc::new(small::DEVICE_TAINT_RULE),
-        ("resource.k8s.io", "ResourceSlice") => Arc::new(small::RESOURCE_SLICE),
-        ("resource.k8s.io", "ResourceClaim") => Arc::new(small::RESOURCE_CLAIM),
-        ("resource.k8s.io", "ResourceClaimTemplate") => Arc::new(small::RESOURCE_CLAIM_TEMPLATE),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => Arc::new(flow_control::SCHEMA),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => Arc::new(flow_control::LEVEL),
+        ("resource.k8s.io", "DeviceClass") => Arc::new(devices::CLASS),
+        ("resource.k8s.io", "DeviceTaintRule") => Arc::new(devices::TAINT_RULE),
+        ("resource.k8s.io", "ResourceSlice") => Arc::new(device_slices::SLICE),
+        ("resource.k8s.io", "ResourceClaim") => Arc::new(devices::CLAIM),
+        ("resource.k8s.io", "ResourceClaimTemplate") => Arc::new(devices::CLAIM_TEMPLATE),
         ("storagemigration.k8s.io", "StorageVersionMigration") => Arc::new(small::MIGRATION),
         ("admissionregistration.k8s.io", kind) => match kind {
             "ValidatingWebhookConfiguration" => Arc::new(admission_kinds::VALIDATING_WEBHOOKS),
@@ -123,7 +126,7 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("certificates.k8s.io", "CertificateSigningRequest") => Arc::new(signing_request::SigningRequest),
         ("certificates.k8s.io", "ClusterTrustBundle") => Arc::new(certificates::TrustBundle),
         ("networking.k8s.io", "ServiceCIDR") => Arc::new(small::SERVICE_CIDR),
-        ("certificates.k8s.io", "PodCertificateRequest") => Arc::new(small::POD_CERTIFICATE_REQUEST),
+        ("certificates.k8s.io", "PodCertificateRequest") => Arc::new(pod_certificates::REQUEST),
         ("networking.k8s.io", "IPAddress") => Arc::new(networking::Address),
         ("", "PersistentVolume") => Arc::new(storage::Volume),
         ("", "PersistentVolumeClaim") => Arc::new(storage::Claim),
@@ -135,7 +138,8 @@ pub fn strategy_for(group: &str, kind: &str) -> Arc<dyn Strategy> {
             "CSINode" => Arc::new(storage_kinds::NODE),
             _ => Arc::new(storage_kinds::CAPACITY),
         },
-        (group, kind) if TRACKED.contains(&(group, kind)) => Arc::new(Tracked),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => Arc::new(custom_resources::Definition),
+        ("apiregistration.k8s.io", "APIService") => Arc::new(api_service::SERVICE),
         _ => Arc::new(Plain),
     }
 }

@@ -17,6 +17,10 @@ pub const FOREGROUND: &str = "foregroundDeletion";
 pub fn name_check(rule: NameRule) -> fn(&str, bool) -> Vec<String> {
     match rule {
         NameRule::DnsSubdomain => name_is_dns_subdomain,
+        NameRule::LongName => |name, more| {
+            let wrong = name_is_dns_subdomain(name, more).into_iter();
+            wrong.map(|why| why.replace("no more than 253 characters", "no more than 253 bytes")).collect()
+        },
         NameRule::DnsLabel => name_is_dns_label,
         NameRule::PathSegment => name_is_path_segment,
         NameRule::Address => {
@@ -42,19 +46,23 @@ pub fn validate_update(new: &Object, old: &Object) -> ErrorList {
 }
 
 /// Groups whose kinds take finalizers of any form; all others share the core kinds' rule.
-const ANY_FINALIZER: [&str; 6] = [
+const ANY_FINALIZER: [&str; 5] = [
     "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
     "apiregistration.k8s.io",
     "coordination.k8s.io",
     "internal.apiserver.k8s.io",
-    "storagemigration.k8s.io",
 ];
+/// Groups that take them on updates.
+const ANY_LATER: [&str; 2] = ["node.k8s.io", "policy"];
 
 /// Finalizers without a slash are upstream's own or mistakes (`validateKubeFinalizerName`).
-pub fn validate_finalizer_names(object: &Object, group: &str) -> ErrorList {
+pub fn validate_finalizer_names(object: &Object, group: &str, update: bool) -> ErrorList {
     const STANDARD: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
-    if ANY_FINALIZER.contains(&group) || (group.contains('.') && !group.ends_with(".k8s.io")) {
+    // Events are not looked at again.
+    let event = update && group.is_empty() && object.text_at(&["kind"]) == "Event";
+    let custom = group.contains('.') && !group.ends_with(".k8s.io");
+    if event || custom || ANY_FINALIZER.contains(&group) || (update && ANY_LATER.contains(&group)) {
         return ErrorList::new();
     }
     let path = Path::new("metadata").child("finalizers");

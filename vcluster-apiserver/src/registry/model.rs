@@ -22,6 +22,9 @@ pub trait Model: Send + Sync + 'static {
     /// Brings a tree that a patch made into the kind's form, as [`Model::decode`] does with bytes.
     fn normalize(&self, object: &mut Object) -> Result<Strict, String>;
 
+    /// What is lost of an object on its way into the store and back: lists without elements.
+    fn forget_empties(&self, _object: &mut Object) {}
+
     /// Static defaults of the table or schema.
     fn default(&self, _object: &mut Object) {}
 
@@ -74,6 +77,8 @@ pub struct Tracking {
     pub api_version: String,
     /// Empty for the resource itself.
     pub subresource: String,
+    /// What this endpoint leaves as it is beside what all kinds do, and nobody owns through it.
+    pub resets: Vec<Vec<&'static str>>,
     /// RFC 3339.
     pub time: String,
 }

@@ -20,6 +20,8 @@ pub struct Resource {
     pub verbs: Vec<String>,
     pub subresources: Vec<Subresource>,
     pub storage_version_hash: String,
+    /// A deletion answers with the object, not with a `Status` (`ReturnDeletedObject` upstream).
+    pub deletes_to_object: bool,
     /// Where objects are kept; several versions share one place.
     pub stored: StoredAs,
     /// Field selectors beyond name and namespace: the label and where its value stands.
@@ -95,6 +97,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// What a write through this endpoint leaves as it is, beside what all kinds do.
+    pub fn resets(&self) -> Vec<Vec<&'static str>> {
+        let strategy = &self.resource.strategy;
+        let metadata = if self.subresource == "status" { strategy.status_keeps() } else { &[] };
+        let metadata = metadata.iter().map(|field| vec!["metadata", *field]);
+        metadata.chain(strategy.resets(&self.subresource).iter().map(|place| place.to_vec())).collect()
+    }
+
     pub fn key(&self) -> storage::Key {
         self.key_of(&self.name)
     }

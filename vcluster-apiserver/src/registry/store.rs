@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod update;
 
+pub use create::{place, wipe};
 pub use delete::Deleted;
 pub use update::Change;
 

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub enum NameRule {
     #[default]
     DnsSubdomain,
+    /// The same, judged by declaration, which counts in bytes.
+    LongName,
     DnsLabel,
     /// Anything that fits a path segment: RBAC kinds.
     PathSegment,
@@ -25,6 +27,11 @@ pub enum NameRule {
 pub trait Strategy: Send + Sync + 'static {
     fn name_rule(&self) -> NameRule {
         NameRule::default()
+    }
+
+    /// Whether the metadata is looked at only once the kind found nothing wrong: kinds whose own validation leaves it out.
+    fn metadata_comes_last(&self) -> bool {
+        false
     }
 
     /// Upstream's `SetDefaults_*`: runs after decoding a request and after every patch, on every write.
@@ -46,6 +53,11 @@ pub trait Strategy: Send + Sync + 'static {
 
     /// Which of the metadata a status update leaves as it is.
     fn status_keeps(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What else nobody owns through an endpoint, because it leaves that as it is.
+    fn resets(&self, _subresource: &str) -> &'static [&'static [&'static str]] {
         &[]
     }
 

@@ -4,8 +4,10 @@ use super::{invalid, texts};
 use crate::authz::rbac::Rbac;
 use crate::authz::selectors::Selectors;
 use crate::authz::{Attributes, Authorizer, Decision};
+use crate::registry::kinds::internal;
 use crate::request::{RequestCx, UserInfo};
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::validation::is_qualified_name;
 use apimachinery::{Object, Status};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -18,14 +20,14 @@ pub async fn subject(authorizer: &dyn Authorizer, review: Object) -> Result<Obje
     let mut errors = validate_attributes(&review);
     errors.extend(validate_subject(&review));
     errors.extend(validate_metadata(&review, &[], "must be empty"));
-    answer(authorizer, "SubjectAccessReview", review, errors, None).await
+    answer(authorizer, review, errors, None).await
 }
 
 /// `SelfSubjectAccessReview`: may the caller?
 pub async fn self_subject(cx: &RequestCx, authorizer: &dyn Authorizer, review: Object) -> Result<Object, Status> {
     let mut errors = validate_attributes(&review);
     errors.extend(validate_metadata(&review, &[], "must be empty"));
-    answer(authorizer, "SelfSubjectAccessReview", review, errors, Some(cx.user.clone())).await
+    answer(authorizer, review, errors, Some(cx.user.clone())).await
 }
 
 /// `LocalSubjectAccessReview`: may the named user in this namespace?
@@ -41,16 +43,16 @@ pub async fn local(authorizer: &dyn Authorizer, namespace: &str, mut review: Obj
         let path = Path::new("spec.resourceAttributes.namespace");
         errors.push(FieldError::invalid(&path, asked, "must match metadata.namespace"));
     }
-    if let Some(value) = review.at(&["spec", "nonResourceAttributes"]).filter(|v| !v.is_null()) {
+    if is_set(&review, "nonResourceAttributes") {
         let path = Path::new("spec.nonResourceAttributes");
-        errors.push(FieldError::invalid(&path, value.clone(), "disallowed on this kind of request"));
+        errors.push(FieldError::invalid(&path, "", "disallowed on this kind of request").showing(paths(&review)));
     }
     if errors.is_empty() && namespace != review.namespace() {
         return Err(Status::bad_request(format!(
             "spec.resourceAttributes.namespace must match namespace: {namespace}"
         )));
     }
-    answer(authorizer, "LocalSubjectAccessReview", review, errors, None).await
+    answer(authorizer, review, errors, None).await
 }
 
 /// `SelfSubjectRulesReview`: everything the caller may in a namespace, as far as RBAC knows.
@@ -79,7 +81,7 @@ pub fn self_subject_rules(cx: &RequestCx, rbac: &Rbac, review: Object) -> Result
     // The node authorizer has rules that cannot be listed.
     let node = crate::authn::user::node_of(&cx.user).is_some();
     let mut answer = review;
-    answer.as_map_mut().remove("metadata");
+    answer.as_map_mut().insert("metadata".to_owned(), json!({}));
     answer.set_at(&["spec"], json!({}));
     let mut status = json!({ "resourceRules": resources, "nonResourceRules": urls, "incomplete": node });
     if node {
@@ -89,6 +91,11 @@ pub fn self_subject_rules(cx: &RequestCx, rbac: &Rbac, review: Object) -> Result
     Ok(answer)
 }
 
+/// The path that is asked about, as refusals show it.
+fn paths(review: &Object) -> String {
+    internal::optional("authorization.v1.NonResourceAttributes", review.at(&["spec", "nonResourceAttributes"]))
+}
+
 fn is_set(review: &Object, field: &str) -> bool {
     review.at(&["spec", field]).is_some_and(|v| !v.is_null())
 }
@@ -96,8 +103,7 @@ fn is_set(review: &Object, field: &str) -> bool {
 fn validate_attributes(review: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     if is_set(review, "resourceAttributes") == is_set(review, "nonResourceAttributes") {
-        let value = review.at(&["spec", "nonResourceAttributes"]).cloned().unwrap_or(Value::Null);
-        errors.push(FieldError::invalid(&Path::new("spec"), value, ONE_OF));
+        errors.push(FieldError::invalid(&Path::new("spec"), "", ONE_OF).showing(paths(review)));
     }
     for selector in ["fieldSelector", "labelSelector"] {
         let Some(value) = review.at(&["spec", "resourceAttributes", selector]).filter(|v| !v.is_null()) else {
@@ -118,6 +124,30 @@ fn validate_attributes(review: &Object) -> ErrorList {
             )),
             _ => {}
         }
+        for (index, requirement) in value["requirements"].as_array().into_iter().flatten().enumerate() {
+            let at = path.child("requirements").index(index);
+            let text = |field: &str| requirement[field].as_str().unwrap_or_default();
+            let key = text("key");
+            if selector == "labelSelector" {
+                let wrong = is_qualified_name(key).into_iter();
+                errors.extend(wrong.map(|why| FieldError::invalid(&at.child("key"), key, why)));
+            } else if key.is_empty() {
+                errors.push(FieldError::required(&at.child("key"), "must be specified"));
+            }
+            let none = requirement["values"].as_array().is_none_or(Vec::is_empty);
+            match text("operator") {
+                "In" | "NotIn" if none => {
+                    let why = "must be specified when `operator` is 'In' or 'NotIn'";
+                    errors.push(FieldError::required(&at.child("values"), why));
+                }
+                "Exists" | "DoesNotExist" if !none => {
+                    let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                    errors.push(FieldError::forbidden(&at.child("values"), why));
+                }
+                // Newer clients know operators that this server does not.
+                _ => {}
+            }
+        }
     }
     errors
 }
@@ -134,18 +164,18 @@ fn validate_metadata(review: &Object, allowed: &[&str], why: &str) -> Option<Fie
         field != "managedFields" && !allowed.contains(&field.as_str()) && !empty
     });
     let value = review.at(&["metadata"]).cloned().unwrap_or_default();
-    extra.then(|| FieldError::invalid(&Path::new("metadata"), value, why))
+    let shown = schema::ordered::text_of("meta.v1.ObjectMeta", &value);
+    extra.then(|| FieldError::invalid(&Path::new("metadata"), "", why).showing(shown))
 }
 
 async fn answer(
     authorizer: &dyn Authorizer,
-    kind: &str,
     mut review: Object,
     errors: ErrorList,
     caller: Option<Arc<UserInfo>>,
 ) -> Result<Object, Status> {
     if !errors.is_empty() {
-        return Err(invalid(GROUP, kind, &errors));
+        return Err(invalid(GROUP, "", &errors));
     }
     let user = caller.unwrap_or_else(|| Arc::new(named_user(&review)));
     let attributes = attributes(&review, user);
@@ -261,7 +291,7 @@ mod tests {
         for (spec, wanted) in cases {
             let status = subject(&Rules, review(spec)).await.unwrap_err();
             assert_eq!(status.code, 422);
-            assert_eq!(status.message, format!("SubjectAccessReview.authorization.k8s.io \"\" is invalid: {wanted}"));
+            assert_eq!(status.message, format!(".authorization.k8s.io \"\" is invalid: {wanted}"));
         }
         let mut wrong = review(json!({ "user": "jane", "resourceAttributes": pods }));
         wrong.set_meta_str("namespace", "other");

@@ -165,14 +165,14 @@ fn namespace(name: &str) -> Value {
 }
 
 fn priority(name: &str, value: i64) -> Value {
-    let who = if name == "system-node-critical" {
-        "must not be moved from their node"
+    let which = if name == "system-node-critical" {
+        "must not be moved from their current node"
     } else {
-        "are critical for the cluster"
+        "must run in the cluster, but can be moved to another node if necessary"
     };
     json!({
         "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
         "metadata": {"name": name, "generation": 1}, "value": value, "preemptionPolicy": "PreemptLowerPriority",
-        "description": format!("For system pods that {who}."),
+        "description": format!("Used for system critical pods that {which}."),
     })
 }

@@ -199,13 +199,26 @@ pub fn apply<S: PatchSchema>(
     schema: S,
     reset: Option<&Set>,
 ) -> Result<Object, ApplyError> {
+    apply_over(None, live, applied, writer, force, schema, reset)
+}
+
+/// As [`apply`], for types whose empty object is known: what that has already belongs to nobody before the first apply.
+pub fn apply_over<S: PatchSchema>(
+    empty: Option<&Object>,
+    live: Option<&Object>,
+    applied: &Object,
+    writer: &Writer<'_>,
+    force: bool,
+    schema: S,
+    reset: Option<&Set>,
+) -> Result<Object, ApplyError> {
     if applied.metadata().is_some_and(|m| m.get("managedFields").is_some_and(|f| !f.is_null())) {
         return Err(ApplyError::BadRequest("metadata.managedFields must be nil".into()));
     }
     let declared = applied.clone().into_value();
     typed::validate(schema, &declared)
         .map_err(|e| ApplyError::Invalid(format!("failed to create typed patch object ({}): {e}", named(applied))))?;
-    let request = Request { declared: &declared, writer, schema, reset };
+    let request = Request { empty, declared: &declared, writer, schema, reset };
     let result = match request.run(live, force) {
         // kubectl moves from client-side to server-side apply without conflicts about what it applied itself.
         Err(ApplyError::Conflicts(conflicts)) if writer.manager == "kubectl" => {
@@ -230,6 +243,7 @@ fn named(object: &Object) -> String {
 }
 
 struct Request<'a, S> {
+    empty: Option<&'a Object>,
     declared: &'a Value,
     writer: &'a Writer<'a>,
     schema: S,
@@ -286,7 +300,8 @@ impl<S: PatchSchema> Request<'_, S> {
     /// The fields of an object that was never tracked belong to a manager of their own, so that the first apply cannot
     /// remove or silently change them.
     fn first_apply(&self, live: &Value) -> Result<Managers, String> {
-        let mut difference = compare(self.schema, &Value::Object(Map::new()), live)?;
+        let empty = self.empty.map_or_else(|| Value::Object(Map::new()), |empty| empty.clone().into_value());
+        let mut difference = compare(self.schema, &empty, live)?;
         if let Some(reset) = self.reset {
             difference.exclude(reset);
         }

@@ -7,7 +7,7 @@ use crate::registry::builtin;
 use crate::registry::model::Tracking;
 use crate::registry::resource::{Resource, Subresource, Target};
 use crate::registry::special::SpecialResource;
-use crate::registry::store::timestamp;
+use crate::registry::store::{place, timestamp, wipe};
 use crate::request::body::Body;
 use crate::request::negotiate::{self, Accepted, Offer};
 use crate::request::options::{WriteKind, WriteOptions};
@@ -25,11 +25,14 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let object = decoded(call, resource, &body, &options)?;
     if let Some(special) = special {
         let mut object = object;
+        wipe(&mut object);
+        place(&mut object, &call.target)?;
         // Nobody keeps it, yet upstream tells who sent it.
         let tracking = Tracking {
             manager: options.field_manager.clone(),
             api_version: resource.kind.api_version(),
             subresource: String::new(),
+            resets: Vec::new(),
             time: timestamp(api.store.clock.now()),
         };
         resource.model.track_update(None, &mut object, &tracking);

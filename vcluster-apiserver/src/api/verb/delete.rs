@@ -19,7 +19,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     // Upstream answers 202 only to clients that explicitly asked not to orphan and still have to wait.
     let code =
         if !deleted.gone && options.orphan_dependents == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
-    if !deleted.gone || returns_object(resource) {
+    if !deleted.gone || resource.deletes_to_object {
         return respond(api, call, code, &accepted, &deleted.body);
     }
     let uid = serde_json::from_slice(&deleted.body).ok().and_then(Object::from_value).map(|o| o.uid().to_owned());
@@ -34,21 +34,6 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let status = Status { code: 0, ..Status::success(details) };
     let kind = GroupVersionKind::new("", "v1", "Status");
     encode::respond(&http::HeaderMap::new(), code, &accepted, &kind, crate::api::error::json(&status).into())
-}
-
-/// Kinds whose deletion answers with the object itself (`ReturnDeletedObject` upstream).
-fn returns_object(resource: &crate::registry::resource::Resource) -> bool {
-    const KINDS: &[&str] = &[
-        "persistentvolumeclaims",
-        "persistentvolumes",
-        "pods",
-        "serviceaccounts",
-        "services",
-        "podtemplates",
-        "resourcequotas",
-    ];
-    (resource.gvr.group.is_empty() && KINDS.contains(&resource.gvr.resource.as_str()))
-        || resource.gvr.group == "storage.k8s.io"
 }
 
 /// Delete options out of the body, or out of the query when there is none.

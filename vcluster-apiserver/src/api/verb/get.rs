@@ -27,7 +27,12 @@ pub async fn serve(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
 
 /// Waits until the cache is as new as the client's resourceVersion demands; answers where it stands.
 pub async fn reach(api: &Api, call: &Call, version: &str) -> Result<Revision, Status> {
-    let reached = match parse_version(version)? {
+    let known = parse_version(version).map_err(|status| match &*call.target.resource.stored.resource {
+        // Upstream keeps events in no cache and asks its store, which has other words for it.
+        "events" => Status::bad_request(format!("invalid resource version: {}", status.message)),
+        _ => status,
+    });
+    let reached = match known? {
         None => api.cache.consistent().await,
         Some(Revision(0)) => Ok(api.cache.applied()),
         Some(asked) => api.cache.fresh(asked, WAIT).await,

@@ -33,7 +33,12 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let kind = if media == "application/apply-patch+yaml" { WriteKind::Apply } else { WriteKind::Patch };
     let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::RESOURCE)?;
     let options = options(call, kind)?;
-    let (patch, duplicates) = parse(resource, &media, &body)?;
+    let (patch, duplicates) = parse(resource, &media, &body).map_err(|status| {
+        // Upstream looks for the object between reading a patch and looking whether it is one.
+        let late = kind == WriteKind::Patch && status.message.starts_with("error decoding patch");
+        let missing = late && api.cache.entry(&call.target.key()).is_none();
+        if missing { Status::not_found(&resource.group_resource(), &call.target.name) } else { status }
+    })?;
     report(&call.cx, options.field_validation, duplicates)?;
     let patched = Patched {
         cx: &call.cx,
@@ -45,6 +50,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
             manager: options.field_manager.clone(),
             api_version: resource.kind.api_version(),
             subresource: call.target.subresource.clone(),
+            resets: call.target.resets(),
             time: timestamp(api.store.clock.now()),
         },
     };

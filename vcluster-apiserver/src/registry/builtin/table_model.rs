@@ -27,6 +27,12 @@ impl Model for TableModel {
         Ok(strict)
     }
 
+    fn forget_empties(&self, object: &mut Object) {
+        let mut tree = std::mem::take(object).into_value();
+        schema::empties::forget(self.row, &mut tree);
+        *object = Object::from_value(tree).unwrap_or_default();
+    }
+
     fn default(&self, object: &mut Object) {
         fill(self.row, object.as_map_mut());
     }
@@ -37,9 +43,8 @@ impl Model for TableModel {
 
     fn track_update(&self, live: Option<&Object>, new: &mut Object, tracking: &Tracking) {
         let schema = TableSchema::of(self.row);
-        let reset = reset(self.row, &tracking.subresource);
-        let empty = schema::decode::normalize(self.row, &Value::Object(Map::new())).ok();
-        match (live, empty.and_then(|(empty, _)| Object::from_value(empty))) {
+        let reset = reset(self.row, tracking);
+        match (live, self.empty()) {
             (None, Some(empty)) => managed::create(&empty, new, &writer(tracking), schema, reset.as_ref()),
             _ => managed::update(live, new, &writer(tracking), schema, reset.as_ref()),
         }
@@ -52,8 +57,9 @@ impl Model for TableModel {
         tracking: &Tracking,
         force: bool,
     ) -> Option<Result<Object, ApplyError>> {
-        let reset = reset(self.row, &tracking.subresource);
-        Some(managed::apply(live, applied, &writer(tracking), force, TableSchema::of(self.row), reset.as_ref()))
+        let reset = reset(self.row, tracking);
+        let (writer, schema) = (writer(tracking), TableSchema::of(self.row));
+        Some(managed::apply_over(self.empty().as_ref(), live, applied, &writer, force, schema, reset.as_ref()))
     }
 
     fn columns(&self) -> Option<Vec<Column>> {
@@ -78,6 +84,14 @@ impl Model for TableModel {
     }
 }
 
+impl TableModel {
+    /// An object without members, in its canonical form.
+    fn empty(&self) -> Option<Object> {
+        let (empty, _) = schema::decode::normalize(self.row, &Value::Object(Map::new())).ok()?;
+        Object::from_value(empty)
+    }
+}
+
 fn writer(tracking: &Tracking) -> Writer<'_> {
     Writer {
         manager: &tracking.manager,
@@ -88,13 +102,18 @@ fn writer(tracking: &Tracking) -> Writer<'_> {
 }
 
 /// What the endpoint does not let clients change, and therefore nobody owns through it.
-fn reset(row: &'static Type, subresource: &str) -> Option<Set> {
+fn reset(row: &'static Type, tracking: &Tracking) -> Option<Set> {
     row.field("status")?;
-    Some(match subresource {
+    let mut set = match tracking.subresource.as_str() {
         "" | "finalize" => Set::of_fields(&[&["status"]]),
         "status" => Set::of_fields(&[&["spec"]]),
-        _ => return None,
-    })
+        _ if tracking.resets.is_empty() => return None,
+        _ => Set::default(),
+    };
+    for place in &tracking.resets {
+        set.add(Set::of_fields(&[place]));
+    }
+    Some(set)
 }
 
 /// Fills declared defaults that are values of their own; those that only say that a field is no pointer add nothing.
@@ -110,7 +129,7 @@ fn fill(t: &'static Type, map: &mut Map<String, Value>) {
         }
         if let Some(value) = map.get_mut(name) {
             fill_in(field.shape(), value);
-            if field.go_type() == Some("v1.ResourceList") {
+            if t.package() == "core.v1" && field.go_type() == Some("v1.ResourceList") {
                 whole_thousandths(value);
             }
         }

@@ -1,12 +1,13 @@
 //! Webhook configurations and admission policies (k8s.io/kubernetes `pkg/apis/admissionregistration`): what they default to
 //! and what they must say. Whether an expression compiles is not looked at.
 
-use super::fill::{absent, empty, items, made, object};
+use super::admission_policies::{conditions, matches, mutable, mutation, parameters, validation, variable};
+use super::fill::{absent, items, made, object};
 use super::read::{list, part, text, wrong};
 use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::validation::is_fully_qualified_name;
+use apimachinery::validation::{is_dns1035_label, is_fully_qualified_name, is_port_number, name_is_path_segment};
 use serde_json::{Map, Value, json};
 
 type Tree = Map<String, Value>;
@@ -23,26 +24,27 @@ pub const VALIDATING_WEBHOOKS: Ruled = Ruled {
 pub const MUTATING_WEBHOOKS: Ruled = Ruled { defaults: |object| webhooks(object, true), ..VALIDATING_WEBHOOKS };
 
 const WEBHOOK_RULES: &[super::rules::Rule] = &[
-    ("webhooks[].failurePolicy", Check::OneOf(&["Fail", "Ignore"])),
-    ("webhooks[].matchPolicy", Check::OneOf(&["Equivalent", "Exact"])),
+    ("webhooks[].failurePolicy", Check::Given(&["Fail", "Ignore"])),
+    ("webhooks[].matchPolicy", Check::Given(&["Equivalent", "Exact"])),
+    ("webhooks[].matchConditions", Check::By(conditions)),
     ("webhooks[].namespaceSelector", Check::Selector),
     ("webhooks[].objectSelector", Check::Selector),
-    ("webhooks[].reinvocationPolicy", Check::OneOf(&["IfNeeded", "Never"])),
+    ("webhooks[].reinvocationPolicy", Check::Given(&["IfNeeded", "Never"])),
     ("webhooks[].rules[]", Check::By(rule_with_operations)),
 ];
 
 fn webhooks(configuration: &mut Tree, mutating: bool) {
     for webhook in items(configuration, "webhooks") {
-        empty(webhook, "failurePolicy", "Fail");
-        empty(webhook, "matchPolicy", "Equivalent");
+        absent(webhook, "failurePolicy", "Fail");
+        absent(webhook, "matchPolicy", "Equivalent");
         absent(webhook, "timeoutSeconds", 10);
         if mutating {
-            empty(webhook, "reinvocationPolicy", "Never");
+            absent(webhook, "reinvocationPolicy", "Never");
         }
         made(webhook, "namespaceSelector");
         made(webhook, "objectSelector");
         for rule in items(webhook, "rules") {
-            empty(rule, "scope", "*");
+            absent(rule, "scope", "*");
         }
         if let Some(service) = object(webhook, "clientConfig").and_then(|config| object(config, "service")) {
             absent(service, "port", 443);
@@ -73,6 +75,14 @@ fn webhook(hook: &Value, path: &Path, errors: &mut ErrorList) {
         let why = "must include at least one of v1, v1beta1";
         errors.push(FieldError::invalid(&versions, hook["admissionReviewVersions"].clone(), why));
     }
+    for (index, version) in offered.iter().filter_map(Value::as_str).enumerate() {
+        let at = versions.index(index);
+        if offered[..index].iter().any(|earlier| earlier == version) {
+            errors.push(FieldError::invalid(&at, version, "duplicate version"));
+        } else {
+            wrong(&at, version, is_dns1035_label(version), errors);
+        }
+    }
     let effects = path.child("sideEffects");
     match hook["sideEffects"].as_str() {
         None => errors.push(FieldError::required(&effects, "must specify one of None, NoneOnDryRun")),
@@ -91,18 +101,47 @@ fn webhook(hook: &Value, path: &Path, errors: &mut ErrorList) {
         }
         (false, true) => {
             let service = &config["service"];
-            for field in ["name", "namespace"] {
-                if text(service, field).is_empty() {
-                    let why = format!("service {field} is required");
-                    errors.push(FieldError::required(&at.child("service").child(field), why));
+            // Upstream confuses the two.
+            for (field, said) in [("name", "namespace"), ("namespace", "name")] {
+                if text(service, said).is_empty() {
+                    errors.push(FieldError::required(&at.child("service").child(field), ""));
                 }
             }
+            let port = service["port"].as_i64().unwrap_or(0);
+            let odd = is_port_number(port);
+            if !odd.is_empty() {
+                let why = format!("port is not valid: {}", odd.join(", "));
+                errors.push(FieldError::invalid(&at.child("service").child("port"), port, why));
+            }
         }
-        (true, false) => {}
+        (true, false) => address(text(config, "url"), &at.child("url"), errors),
     }
 }
 
-fn rule_with_operations(rule: &Value, path: &Path, errors: &mut ErrorList) {
+/// The address of a webhook outside of the cluster.
+fn address(url: &str, path: &Path, errors: &mut ErrorList) {
+    const FORM: &str = "; desired format: https://host[/path]";
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", ""));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if scheme != "https" {
+        errors.push(FieldError::invalid(path, scheme, format!("'https' is the only allowed URL scheme{FORM}")));
+    }
+    if host.is_empty() {
+        errors.push(FieldError::invalid(path, "", format!("host must be specified{FORM}")));
+    }
+    if let Some((user, _)) = host.rsplit_once('@') {
+        errors.push(FieldError::invalid(path, user, "user information is not permitted in the URL"));
+    }
+    let (before, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let query = before.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    for (part, what) in [(fragment, "fragments"), (query, "query parameters")] {
+        if !part.is_empty() {
+            errors.push(FieldError::invalid(path, part, format!("{what} are not permitted in the URL")));
+        }
+    }
+}
+
+pub fn rule_with_operations(rule: &Value, path: &Path, errors: &mut ErrorList) {
     const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
     for (field, alone) in [("apiGroups", true), ("apiVersions", true), ("resources", false)] {
         let (values, at) = (list(rule, field), path.child(field));
@@ -141,14 +180,22 @@ fn rule_with_operations(rule: &Value, path: &Path, errors: &mut ErrorList) {
 
 pub const VALIDATING_POLICY: Ruled = Ruled {
     status_keeps: METADATA,
+    status: &[
+        ("status.conditions", Check::By(super::conditions::check)),
+        ("status.typeChecking.expressionWarnings[].fieldRef", Check::Needed("")),
+        ("status.typeChecking.expressionWarnings[].warning", Check::Needed("")),
+    ],
     defaults: |object| policy(object, "matchConstraints"),
     rules: &[
         ("spec.matchConstraints", Check::Present("")),
         ("spec.matchConstraints.resourceRules", Check::Needed("")),
-        ("spec.matchConstraints.resourceRules[]", Check::By(rule_with_operations)),
-        ("spec.matchConstraints.namespaceSelector", Check::Selector),
-        ("spec.matchConstraints.objectSelector", Check::Selector),
-        ("spec.failurePolicy", Check::OneOf(&["Fail", "Ignore"])),
+        ("spec.matchConstraints", Check::By(matches)),
+        ("spec.failurePolicy", Check::Given(&["Fail", "Ignore"])),
+        ("spec.paramKind", Check::By(parameters)),
+        ("spec.matchConditions", Check::By(conditions)),
+        ("spec.variables[]", Check::By(variable)),
+        ("spec.validations[]", Check::By(validation)),
+        ("spec.auditAnnotations[].valueExpression", Check::Needed("valueExpression is not specified")),
     ],
     more: |object, errors| {
         let spec = part(object, "spec");
@@ -168,7 +215,13 @@ pub const MUTATING_POLICY: Ruled = Ruled {
     rules: &[
         ("spec.matchConstraints", Check::Present("")),
         ("spec.matchConstraints.resourceRules", Check::Needed("")),
-        ("spec.matchConstraints.resourceRules[]", Check::By(rule_with_operations)),
+        ("spec.matchConstraints", Check::By(matches)),
+        ("spec.matchConstraints.resourceRules", Check::By(mutable)),
+        ("spec.failurePolicy", Check::Given(&["Fail", "Ignore"])),
+        ("spec.paramKind", Check::By(parameters)),
+        ("spec.matchConditions", Check::By(conditions)),
+        ("spec.variables[]", Check::By(variable)),
+        ("spec.mutations[]", Check::By(mutation)),
         ("spec.mutations", Check::Needed("mutations must contain at least one item")),
         ("spec.reinvocationPolicy", Check::NeededOneOf(&["IfNeeded", "Never"])),
     ],
@@ -183,8 +236,7 @@ pub const VALIDATING_BINDING: Ruled = Ruled {
         ("spec.policyName", Check::Text(super::read::subdomain)),
         ("spec.paramRef", Check::By(parameter)),
         ("spec.validationActions", Check::Needed("")),
-        ("spec.matchResources.namespaceSelector", Check::Selector),
-        ("spec.matchResources.objectSelector", Check::Selector),
+        ("spec.matchResources", Check::By(matches)),
     ],
     more: |object, errors| actions(part(object, "spec"), errors),
     generation: true,
@@ -197,8 +249,7 @@ pub const MUTATING_BINDING: Ruled = Ruled {
         ("spec.policyName", Check::Needed("")),
         ("spec.policyName", Check::Text(super::read::subdomain)),
         ("spec.paramRef", Check::By(parameter)),
-        ("spec.matchResources.namespaceSelector", Check::Selector),
-        ("spec.matchResources.objectSelector", Check::Selector),
+        ("spec.matchResources", Check::By(matches)),
     ],
     more: |_, _| {},
     ..VALIDATING_BINDING
@@ -207,10 +258,10 @@ pub const MUTATING_BINDING: Ruled = Ruled {
 fn policy(object: &mut Tree, scope: &str) {
     let Some(spec) = made(object, "spec") else { return };
     if scope == "matchConstraints" {
-        empty(spec, "failurePolicy", "Fail");
+        absent(spec, "failurePolicy", "Fail");
     }
     let Some(resources) = self::object(spec, scope) else { return };
-    empty(resources, "matchPolicy", "Equivalent");
+    absent(resources, "matchPolicy", "Equivalent");
     made(resources, "namespaceSelector");
     made(resources, "objectSelector");
     for field in ["resourceRules", "excludeResourceRules"] {
@@ -228,17 +279,20 @@ fn parameter(reference: &Value, path: &Path, errors: &mut ErrorList) {
     match (name.is_empty(), reference["selector"].is_object()) {
         (true, false) => errors.push(FieldError::required(path, "one of name or selector must be specified")),
         (false, true) => {
-            let why = "name and selector are mutually exclusive";
-            errors.push(FieldError::forbidden(&path.child("name"), why));
+            for field in ["name", "selector"] {
+                let why = "name and selector are mutually exclusive";
+                errors.push(FieldError::forbidden(&path.child(field), why));
+            }
         }
-        (false, false) => wrong(&path.child("name"), name, super::read::subdomain(name), errors),
-        (true, true) => super::rules::label_selector(&reference["selector"], &path.child("selector"), errors),
+        (false, false) | (true, true) => {}
     }
+    wrong(&path.child("name"), name, name_is_path_segment(name, false), errors);
+    super::rules::label_selector(&reference["selector"], &path.child("selector"), errors);
     let at = path.child("parameterNotFoundAction");
     match reference["parameterNotFoundAction"].as_str() {
-        None => errors.push(FieldError::required(&at, "")),
+        None | Some("") => errors.push(FieldError::required(&at, "")),
         Some("Allow" | "Deny") => {}
-        Some(other) => errors.push(FieldError::not_supported(&at, other, &["Allow", "Deny"])),
+        Some(other) => errors.push(FieldError::not_supported(&at, other, &["Deny", "Allow"])),
     }
 }
 

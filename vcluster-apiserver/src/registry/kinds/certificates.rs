@@ -50,24 +50,35 @@ fn text<'a>(bundle: &'a Object, field: &str) -> &'a str {
 }
 
 fn named_after_signer(bundle: &Object) -> ErrorList {
-    let (name, signer) = (bundle.name(), text(bundle, "signerName"));
-    let wrong = if signer.is_empty() && name.contains(':') {
-        vec!["ClusterTrustBundle without signer name must not have \":\" in its name".to_owned()]
-    } else if signer.is_empty() {
-        name_is_dns_subdomain(name, false)
-    } else {
-        let prefix = format!("{}:", signer.replace('/', ":"));
-        match name.strip_prefix(&prefix) {
-            Some(rest) => name_is_dns_subdomain(rest, false),
-            None => vec![format!("ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}")],
+    let (signer, path) = (text(bundle, "signerName"), Path::new("metadata"));
+    let mut errors = ErrorList::new();
+    for field in ["generateName", "name"] {
+        let name = bundle.meta_str(field);
+        // That there is a name is everybody's rule.
+        if !name.is_empty() {
+            let wrong = misnamed(name, signer, field == "generateName").into_iter();
+            errors.extend(wrong.map(|why| FieldError::invalid(&path.child(field), name, why)));
         }
-    };
-    let path = Path::new("metadata").child("name");
-    let mut errors: ErrorList = wrong.into_iter().map(|why| FieldError::invalid(&path, name, why)).collect();
+    }
     if !signer.is_empty() {
         errors.extend(signer_name(&Path::new("spec").child("signerName"), signer));
     }
     errors
+}
+
+/// What is wrong with a name, which more may be going to follow.
+fn misnamed(name: &str, signer: &str, more: bool) -> Vec<String> {
+    if signer.is_empty() && name.contains(':') {
+        return vec!["ClusterTrustBundle without signer name must not have \":\" in its name".to_owned()];
+    }
+    if signer.is_empty() {
+        return name_is_dns_subdomain(name, more);
+    }
+    let prefix = format!("{}:", signer.replace('/', ":"));
+    match name.strip_prefix(&prefix) {
+        Some(rest) => name_is_dns_subdomain(rest, more),
+        None => vec![format!("ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}")],
+    }
 }
 
 /// Upstream's `ValidateSignerName`: `domain/path`, both made of DNS names.

@@ -302,18 +302,6 @@ impl Strategy for Endpoints {
     }
 }
 
-pub struct Event;
-
-impl Strategy for Event {
-    fn allows_create_on_update(&self) -> bool {
-        true
-    }
-
-    fn ignores_propagation(&self) -> bool {
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,3 +43,10 @@ pub fn items<'a>(map: &'a mut Map<String, Value>, field: &str) -> impl Iterator<
     let list = map.get_mut(field).and_then(Value::as_array_mut);
     list.into_iter().flatten().filter_map(Value::as_object_mut)
 }
+
+/// Takes fields of features that are off by default out of the spec.
+pub fn forget(kind: &mut Map<String, Value>, fields: &[&str]) {
+    if let Some(spec) = object(kind, "spec") {
+        spec.retain(|name, _| !fields.contains(&name.as_str()));
+    }
+}

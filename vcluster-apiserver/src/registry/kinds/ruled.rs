@@ -26,6 +26,8 @@ pub struct Ruled {
     pub status: &'static [Rule],
     /// What of it needs more than one place at a time.
     pub status_more: fn(&Map<String, Value>, &mut ErrorList),
+    /// What else it must not do: new, old.
+    pub status_update: fn(&Map<String, Value>, &Map<String, Value>, &mut ErrorList),
     /// Places that never change: "field is immutable".
     pub fixed: &'static [&'static str],
     /// The same, where upstream checks them by declaration and then does not print the value.
@@ -58,6 +60,7 @@ impl Ruled {
         more: |_, _| {},
         status: &[],
         status_more: |_, _| {},
+        status_update: |_, _, _| {},
         status_keeps: &[],
         fixed: &[],
         sealed: &[],
@@ -109,9 +112,10 @@ impl Strategy for Ruled {
         errors
     }
 
-    fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
+    fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
         let mut errors = rules::check_map(new.as_map(), self.status);
         (self.status_more)(new.as_map(), &mut errors);
+        (self.status_update)(new.as_map(), old.as_map(), &mut errors);
         errors
     }
 

@@ -19,6 +19,8 @@ pub enum Check {
     Text(fn(&str) -> Vec<String>),
     /// One of these texts, which upstream prints in this order.
     OneOf(&'static [&'static str]),
+    /// The same, where an empty text that is there is none of them: a pointer.
+    Given(&'static [&'static str]),
     /// One of these texts; an empty one is "Required value".
     NeededOneOf(&'static [&'static str]),
     /// A number that is not below zero.
@@ -118,6 +120,11 @@ fn judge(value: &Value, path: &Path, check: Check, errors: &mut ErrorList) {
         }
         Check::OneOf(allowed) => {
             if !text.is_empty() && !allowed.contains(&text) {
+                errors.push(FieldError::not_supported(path, text, allowed));
+            }
+        }
+        Check::Given(allowed) => {
+            if value.is_string() && !allowed.contains(&text) {
                 errors.push(FieldError::not_supported(path, text, allowed));
             }
         }

@@ -14,7 +14,9 @@ const HIGHEST: i64 = 1_000_000_000;
 const SYSTEM: [(&str, i64); 2] = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
 pub const PRIORITY_CLASS: Ruled = Ruled {
-    rules: &[("preemptionPolicy", Check::OneOf(&["PreemptLowerPriority", "Never"]))],
+    defaults: |class| super::fill::absent(class, "preemptionPolicy", "PreemptLowerPriority"),
+    rules: &[("preemptionPolicy", Check::By(preemption))],
+    unchanging: true,
     more: priority,
     fixed: &["preemptionPolicy"],
     update: |new, old, errors| {
@@ -23,9 +25,21 @@ pub const PRIORITY_CLASS: Ruled = Ruled {
             errors.push(FieldError::forbidden(&Path::new("value"), "may not be changed in an update."));
         }
     },
-    generation: true,
+    // Nothing that counts as desired state can change.
+    create: |class| {
+        class.metadata_mut().insert("generation".to_owned(), 1.into());
+    },
     ..Ruled::PLAIN
 };
+
+fn preemption(value: &Value, path: &Path, errors: &mut ErrorList) {
+    const POLICIES: [&str; 2] = ["PreemptLowerPriority", "Never"];
+    match value.as_str().unwrap_or_default() {
+        "" => errors.push(FieldError::required(path, "")),
+        policy if !POLICIES.contains(&policy) => errors.push(FieldError::not_supported(path, policy, &POLICIES)),
+        _ => {}
+    }
+}
 
 fn priority(object: &Map<String, Value>, errors: &mut ErrorList) {
     let name = text(part(object, "metadata"), "name");
@@ -50,13 +64,8 @@ fn priority(object: &Map<String, Value>, errors: &mut ErrorList) {
 
 pub const LEASE: Ruled = Ruled {
     rules: &[("spec.leaseDurationSeconds", Check::By(duration)), ("spec.leaseTransitions", Check::NotNegative)],
-    more: |object, errors| {
-        let spec = part(object, "spec");
-        if !text(spec, "preferredHolder").is_empty() && text(spec, "strategy").is_empty() {
-            let why = "may only be specified if `strategy` is defined";
-            errors.push(FieldError::forbidden(&Path::new("spec").child("preferredHolder"), why));
-        }
-    },
+    // Coordinated leader election is off by default.
+    prepare: |lease| super::fill::forget(lease, &["strategy", "preferredHolder"]),
     conditional: true,
     created_by_put: true,
     ..Ruled::PLAIN
@@ -79,6 +88,15 @@ pub const RUNTIME_CLASS: Ruled = Ruled {
     more: |object, errors| {
         let tolerated = list(part(object, "scheduling"), "tolerations");
         tolerations::check(tolerated, &Path::new("scheduling").child("tolerations"), errors);
+        for (index, one) in tolerated.iter().enumerate().filter(|(index, one)| tolerated[..*index].contains(one)) {
+            let at = Path::new("scheduling").child("tolerations").index(index);
+            let shown = super::internal::text("core.v1.Toleration", one);
+            errors.push(FieldError::duplicate(&at, "").showing(shown));
+        }
+        for (name, amount) in part(object, "overhead")["podFixed"].as_object().into_iter().flatten() {
+            // Upstream looks at it as at the limits of a container.
+            super::storage_kinds::not_negative(amount, &Path::new("overhead").child("limits").key(name), errors);
+        }
     },
     sealed: &["handler"],
     conditional: true,
@@ -190,8 +208,8 @@ fn replicas(object: &Map<String, Value>, errors: &mut ErrorList) {
         errors.push(FieldError::invalid(&at, api_version, "apiVersion must specify API group"));
     }
     let (least, most) = (spec["minReplicas"].as_i64(), number(spec, "maxReplicas"));
-    if let Some(n) = least.filter(|n| *n < 1) {
-        errors.push(FieldError::invalid(&path.child("minReplicas"), n, "must be greater than or equal to 1"));
+    if let Some(n) = least.filter(|n| *n < 0) {
+        errors.push(FieldError::invalid(&path.child("minReplicas"), n, "must be greater than or equal to 0"));
     }
     let at = path.child("maxReplicas");
     if most == 0 {

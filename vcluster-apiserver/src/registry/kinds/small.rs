@@ -1,15 +1,15 @@
 //! Kinds whose whole behaviour is a short table: slices of endpoints, devices, flow control, templates, revisions, migrations
 //! (k8s.io/kubernetes `pkg/apis/*/v1/defaults.go` and `validation`).
 
-use super::fill::{absent, empty, items, made, object, zero};
+use super::fill::{absent, items, made};
 use super::read::{list, part, text, wrong};
 use super::ruled::{METADATA, Ruled};
 use super::rules::{self, Check};
 use super::{dropped, pod_spec, pod_validation, pod_warnings};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
-    is_dns1123_label, is_fully_qualified_name, is_label_value, is_qualified_name, parse_cidr_sloppy, parse_ip_sloppy,
-    validate_cidr, validate_ip, validate_ip_legacy,
+    is_dns1035_label, is_dns1123_label, is_dns1123_subdomain, is_fully_qualified_name, is_label_value,
+    is_qualified_name, parse_cidr_sloppy, parse_ip_sloppy, validate_cidr, validate_ip, validate_ip_legacy,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -37,6 +37,13 @@ pub const ENDPOINT_SLICE: Ruled = Ruled {
     ],
     more: |slice, errors| {
         addresses(slice, errors);
+        for (index, endpoint) in part(slice, "endpoints").as_array().into_iter().flatten().enumerate() {
+            let at = Path::new("endpoints").index(index).child("hints").child("forZones");
+            let zones = list(&endpoint["hints"], "forZones");
+            for (index, zone) in zones.iter().enumerate().filter(|(index, zone)| zones[..*index].contains(zone)) {
+                errors.push(FieldError::duplicate(&at.index(index).child("name"), text(zone, "name")));
+            }
+        }
         let mut names = BTreeSet::new();
         for (index, port) in part(slice, "ports").as_array().into_iter().flatten().enumerate() {
             if !names.insert(text(port, "name")) {
@@ -45,9 +52,15 @@ pub const ENDPOINT_SLICE: Ruled = Ruled {
             }
         }
     },
+    // This version has a field for what the old topology said.
+    prepare: |slice| {
+        for endpoint in items(slice, "endpoints") {
+            endpoint.remove("deprecatedTopology");
+        }
+    },
     sealed: &["addressType"],
     generation: true,
-    counted: &["labels", "annotations", "ownerReferences", "finalizers"],
+    counted: &["labels"],
     ..Ruled::PLAIN
 };
 
@@ -214,9 +227,6 @@ fn ranges_stay(new: &Tree, old: &Tree, errors: &mut ErrorList) {
     }
 }
 
-pub const POD_CERTIFICATE_REQUEST: Ruled =
-    Ruled { sealed: &["spec"], status_keeps: METADATA, conditional: true, ..Ruled::PLAIN };
-
 pub const REVISION: Ruled = Ruled {
     rules: &[("revision", Check::NotNegative), ("data", Check::Present("data is mandatory"))],
     unchanging: true,
@@ -225,137 +235,27 @@ pub const REVISION: Ruled = Ruled {
     ..Ruled::PLAIN
 };
 
-pub const FLOW_SCHEMA: Ruled = Ruled {
-    status_keeps: METADATA,
-    defaults: |schema| {
-        if let Some(spec) = made(schema, "spec") {
-            zero(spec, "matchingPrecedence", 1000);
-        }
-    },
-    rules: &[
-        ("spec.matchingPrecedence", Check::By(precedence)),
-        ("spec.priorityLevelConfiguration.name", Check::Needed("must reference a priority level")),
-        ("spec.distinguisherMethod.type", Check::OneOf(&["ByNamespace", "ByUser"])),
-    ],
-    generation: true,
-    ..Ruled::PLAIN
-};
-
-fn precedence(value: &Value, path: &Path, errors: &mut ErrorList) {
-    const HIGHEST: i64 = 10_000;
-    let Some(n) = value.as_i64() else { return };
-    if n <= 0 {
-        errors.push(FieldError::invalid(path, n, "must be a positive value"));
-    }
-    if n > HIGHEST {
-        errors.push(FieldError::invalid(path, n, format!("must not be greater than {HIGHEST}")));
-    }
+fn version(text: &str) -> Vec<String> {
+    let good = !text.starts_with('0') && text.bytes().all(|digit| digit.is_ascii_digit());
+    if good { Vec::new() } else { vec![format!("resource version is not well formed: {text}")] }
 }
 
-pub const PRIORITY_LEVEL: Ruled = Ruled {
-    status_keeps: METADATA,
-    defaults: |level| {
-        let Some(spec) = made(level, "spec") else { return };
-        if let Some(exempt) = object(spec, "exempt") {
-            absent(exempt, "nominalConcurrencyShares", 0);
-            absent(exempt, "lendablePercent", 0);
-        }
-        if let Some(limited) = object(spec, "limited") {
-            absent(limited, "nominalConcurrencyShares", 30);
-            absent(limited, "lendablePercent", 0);
-            if let Some(queuing) = object(limited, "limitResponse").and_then(|response| object(response, "queuing")) {
-                zero(queuing, "queues", 64);
-                zero(queuing, "handSize", 8);
-                zero(queuing, "queueLengthLimit", 50);
-            }
-        }
-    },
-    generation: true,
-    ..Ruled::PLAIN
-};
-
-pub const DEVICE_CLASS: Ruled = Ruled { generation: true, ..Ruled::PLAIN };
-
-pub const DEVICE_TAINT_RULE: Ruled = Ruled {
-    status_keeps: METADATA,
-    rules: &[
-        ("spec.taint.key", Check::By(label_key)),
-        ("spec.taint.value", Check::Text(is_label_value)),
-        ("spec.taint.effect", Check::NeededOneOf(&["NoExecute", "NoSchedule", "None"])),
-    ],
-    generation: true,
-    ..Ruled::PLAIN
-};
-
-fn label_key(value: &Value, path: &Path, errors: &mut ErrorList) {
-    let key = value.as_str().unwrap_or_default();
-    wrong(path, key, is_qualified_name(key), errors);
-}
-
-pub const RESOURCE_SLICE: Ruled = Ruled {
-    rules: &[
-        ("spec.driver", Check::Needed("")),
-        ("spec.pool.name", Check::Needed("")),
-        ("spec.pool.resourceSliceCount", Check::By(count)),
-        ("spec.pool.generation", Check::NotNegative),
-    ],
-    fixed: &["spec.driver", "spec.pool.name", "spec.nodeName"],
-    generation: true,
-    ..Ruled::PLAIN
-};
-
-fn count(value: &Value, path: &Path, errors: &mut ErrorList) {
-    let n = value.as_i64().unwrap_or(0);
-    if n <= 0 {
-        errors.push(FieldError::invalid(path, n, "must be greater than zero"));
-    }
-}
-
-pub const RESOURCE_CLAIM: Ruled = Ruled {
-    status_keeps: METADATA,
-    defaults: |claim| {
-        if let Some(spec) = made(claim, "spec") {
-            device_requests(spec);
-        }
-    },
-    ..Ruled::PLAIN
-};
-
-pub const RESOURCE_CLAIM_TEMPLATE: Ruled = Ruled {
-    defaults: |template| {
-        if let Some(spec) = made(template, "spec").and_then(|spec| made(spec, "spec")) {
-            device_requests(spec);
-        }
-    },
-    ..Ruled::PLAIN
-};
-
-fn device_requests(spec: &mut Tree) {
-    let Some(devices) = object(spec, "devices") else { return };
-    for request in items(devices, "requests") {
-        if let Some(exactly) = object(request, "exactly") {
-            counted(exactly);
-        }
-        for alternative in items(request, "firstAvailable") {
-            counted(alternative);
-        }
-    }
-}
-
-fn counted(request: &mut Tree) {
-    empty(request, "allocationMode", "ExactCount");
-    if text_of(request, "allocationMode") == "ExactCount" {
-        zero(request, "count", 1);
-    }
-}
-
-fn text_of<'a>(map: &'a Tree, field: &str) -> &'a str {
-    map.get(field).and_then(Value::as_str).unwrap_or_default()
+/// All that is wrong with a text as one sentence.
+fn joined(wrong: &[String]) -> Vec<String> {
+    if wrong.is_empty() { Vec::new() } else { vec![wrong.join(",")] }
 }
 
 pub const MIGRATION: Ruled = Ruled {
     status_keeps: METADATA,
-    rules: &[("spec.resource.resource", Check::Needed("resource is required to be set"))],
+    rules: &[
+        ("spec.resource.resource", Check::Needed("resource is required to be set")),
+        ("spec.resource.resource", Check::Text(|name| joined(&is_dns1035_label(name)))),
+        ("spec.resource.group", Check::Text(|name| joined(&is_dns1123_subdomain(name)))),
+    ],
+    status: &[
+        ("status.conditions", Check::By(super::conditions::check)),
+        ("status.resourceVersion", Check::Text(version)),
+    ],
     update: |new, old, errors| {
         let resource = |object: &Tree| part(object, "spec")["resource"].clone();
         if resource(new) != resource(old) {
@@ -373,12 +273,11 @@ pub const MIGRATION: Ruled = Ruled {
 mod tests {
     use super::*;
     use crate::registry::kinds::ruled::refusals;
-    use crate::registry::strategy::Strategy as _;
 
     #[test]
     fn what_each_kind_refuses() {
         let slice = |address: &str| json!({"addressType": "IPv4", "endpoints": [{"addresses": [address]}]});
-        let cases: [(&Ruled, Value, &[&str]); 6] = [
+        let cases: [(&Ruled, Value, &[&str]); 5] = [
             (&ENDPOINT_SLICE, slice("10.0.0.1"), &[]),
             (
                 &ENDPOINT_SLICE,
@@ -395,7 +294,6 @@ mod tests {
                     "data: Required value: data is mandatory",
                 ],
             ),
-            (&PRIORITY_LEVEL, json!({}), &[]),
             (
                 &MIGRATION,
                 json!({"spec": {"resource": {}}}),
@@ -406,18 +304,5 @@ mod tests {
         for (kind, object, expected) in cases {
             assert_eq!(refusals(kind, object), expected);
         }
-    }
-
-    #[test]
-    fn device_requests_are_counted() {
-        let claim = json!({"spec": {"devices": {"requests": [{"name": "r", "exactly": {}}, {"firstAvailable": [{"allocationMode": "All"}]}]}}});
-        let mut object = apimachinery::Object::from_value(claim).unwrap();
-        RESOURCE_CLAIM.default(&mut object);
-        assert_eq!(
-            object.at(&["spec", "devices", "requests"]),
-            Some(
-                &json!([{"name": "r", "exactly": {"allocationMode": "ExactCount", "count": 1}}, {"firstAvailable": [{"allocationMode": "All"}]}])
-            )
-        );
     }
 }

@@ -1,10 +1,12 @@
 //! Volumes, claims and classes (k8s.io/kubernetes `pkg/apis/{core,storage}/v1/defaults.go`, `pkg/apis/core/validation`).
 
+use super::claim_rules;
 use super::fill::{absent, empty, made};
+use super::read::part;
 use crate::registry::strategy::Strategy;
 use apimachinery::Object;
-use apimachinery::field::{ErrorList, FieldError, Path};
-use serde_json::{Value, json};
+use apimachinery::field::{ErrorList, Path};
+use serde_json::json;
 
 pub struct Volume;
 
@@ -38,13 +40,16 @@ impl Strategy for Volume {
 
     fn validate_create(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
-        let spec = object.as_map().get("spec").unwrap_or(&Value::Null);
+        let spec = part(object.as_map(), "spec");
         super::volume_rules::persistent(spec, &Path::new("spec"), &mut errors);
+        super::persistent_rules::check(spec, &Path::new("spec"), &mut errors);
         errors
     }
 
-    fn validate_update(&self, new: &Object, _: &Object) -> ErrorList {
-        self.validate_create(new)
+    fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate_create(new);
+        super::persistent_rules::unchanged(part(new.as_map(), "spec"), part(old.as_map(), "spec"), &mut errors);
+        errors
     }
 }
 
@@ -62,43 +67,42 @@ impl Strategy for Claim {
 
     fn prepare_create(&self, object: &mut Object) {
         object.set_at(&["status"], json!({"phase": "Pending"}));
+        settle(object);
+    }
+
+    fn prepare_update(&self, new: &mut Object, _: &Object) {
+        settle(new);
+    }
+
+    fn prepare_status_update(&self, new: &mut Object, _: &Object) {
+        // Health is a feature that is off by default.
+        new.remove_at(&["status", "healthStatus"]);
+    }
+
+    fn warnings(&self, new: &Object, _: Option<&Object>) -> Vec<String> {
+        let size = new.text_at(&["spec", "resources", "requests", "storage"]);
+        if !size.ends_with('m') {
+            return Vec::new();
+        }
+        let why = format!("fractional byte value {size:?} is invalid, must be an integer");
+        vec![format!("spec.resources.requests[storage]: {why}")]
     }
 
     fn validate_create(&self, object: &Object) -> ErrorList {
-        let path = Path::new("spec");
         let mut errors = ErrorList::new();
-        let modes = object.at(&["spec", "accessModes"]).and_then(Value::as_array);
-        if modes.is_none_or(Vec::is_empty) {
-            errors.push(FieldError::required(&path.child("accessModes"), "at least 1 access mode is required"));
-        }
-        let modes = modes.map(Vec::as_slice).unwrap_or_default();
-        super::volume_rules::access_modes(modes, &path.child("accessModes"), &mut errors);
-        if object.at(&["spec", "resources", "requests", "storage"]).is_none() {
-            errors.push(FieldError::required(&path.child("resources").key("storage"), ""));
-        }
+        claim_rules::check(part(object.as_map(), "spec"), &Path::new("spec"), &mut errors);
         errors
     }
 
-    /// Everything but the requested size, the class once it was empty, and the volume once it was unbound, stays.
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let spec = |o: &Object| o.as_map().get("spec").cloned().unwrap_or_default();
-        let (mut after, before) = (spec(new), spec(old));
-        after["resources"] = before["resources"].clone();
-        for field in ["volumeName", "storageClassName"] {
-            if before[field].is_null() && !after[field].is_null() {
-                after.as_object_mut().and_then(|m| m.remove(field));
-            }
-        }
-        after["volumeAttributesClassName"] = before["volumeAttributesClassName"].clone();
-        let clean = |value: Value| -> Value {
-            let Value::Object(map) = value else { return value };
-            map.into_iter().filter(|(_, v)| !v.is_null()).collect()
-        };
-        if clean(after) == clean(before) {
-            return ErrorList::new();
-        }
-        let why =
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-        vec![FieldError::forbidden(&Path::new("spec"), why)]
+        let mut errors = self.validate_create(new);
+        claim_rules::unchanged(new.as_map(), old.as_map(), &mut errors);
+        errors
+    }
+}
+
+fn settle(claim: &mut Object) {
+    if let Some(spec) = super::fill::object(claim.as_map_mut(), "spec") {
+        claim_rules::settle_sources(spec);
     }
 }

@@ -7,7 +7,7 @@ use super::rules::Check;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::is_qualified_name;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Tree = Map<String, Value>;
 
@@ -18,11 +18,11 @@ pub const CLASS: Ruled = Ruled {
     },
     rules: &[
         ("provisioner", Check::Needed("")),
-        ("provisioner", Check::Text(qualified)),
+        ("provisioner", Check::By(qualified)),
         ("reclaimPolicy", Check::OneOf(&["Delete", "Retain"])),
         ("volumeBindingMode", Check::OneOf(&["Immediate", "WaitForFirstConsumer"])),
-        ("allowedTopologies[].matchLabelExpressions[].key", Check::By(topology_key)),
-        ("allowedTopologies[].matchLabelExpressions[].values", Check::Needed("")),
+        ("parameters", Check::By(parameters)),
+        ("allowedTopologies", Check::By(topologies)),
     ],
     sealed: &["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"],
     ..Ruled::PLAIN
@@ -31,8 +31,9 @@ pub const CLASS: Ruled = Ruled {
 pub const ATTRIBUTES_CLASS: Ruled = Ruled {
     rules: &[
         ("driverName", Check::Needed("")),
-        ("driverName", Check::Text(qualified)),
+        ("driverName", Check::By(qualified)),
         ("parameters", Check::Needed("must contain at least one key/value pair")),
+        ("parameters", Check::By(parameters)),
     ],
     update: |new, old, errors| {
         for field in ["driverName", "parameters"] {
@@ -44,13 +45,47 @@ pub const ATTRIBUTES_CLASS: Ruled = Ruled {
     ..Ruled::PLAIN
 };
 
-fn qualified(name: &str) -> Vec<String> {
-    is_qualified_name(&name.to_lowercase())
+fn qualified(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let name = value.as_str().unwrap_or_default().to_lowercase();
+    if !name.is_empty() {
+        wrong(path, &name, is_qualified_name(&name), errors);
+    }
 }
 
-fn topology_key(value: &Value, path: &Path, errors: &mut ErrorList) {
-    let key = value.as_str().unwrap_or_default();
-    wrong(path, key, is_qualified_name(key), errors);
+fn parameters(value: &Value, path: &Path, errors: &mut ErrorList) {
+    if value.get("").is_some() {
+        errors.push(FieldError::invalid(path, "", "field can not be empty."));
+    }
+}
+
+fn topologies(value: &Value, path: &Path, errors: &mut ErrorList) {
+    let mut seen = BTreeSet::new();
+    for (index, term) in value.as_array().into_iter().flatten().enumerate() {
+        let at = path.index(index).child("matchLabelExpressions");
+        let mut wanted = BTreeMap::new();
+        for (index, expression) in list(term, "matchLabelExpressions").iter().enumerate() {
+            let at = at.index(index);
+            let (key, values) = (text(expression, "key"), list(expression, "values"));
+            let inner = at.child("values");
+            if values.is_empty() {
+                errors.push(FieldError::required(&inner, ""));
+            }
+            let mut set = BTreeSet::new();
+            for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
+                if !set.insert(value) {
+                    errors.push(FieldError::duplicate(&inner.index(index), value));
+                }
+            }
+            wrong(&at.child("key"), key, is_qualified_name(key), errors);
+            if wanted.insert(key, set).is_some() {
+                errors.push(FieldError::duplicate(&at.child("key"), key));
+            }
+        }
+        // Upstream compares with empty terms, too, that nobody wrote.
+        if wanted.is_empty() || !seen.insert(wanted) {
+            errors.push(FieldError::duplicate(&at, ""));
+        }
+    }
 }
 
 pub const ATTACHMENT: Ruled = Ruled {
@@ -87,7 +122,7 @@ pub fn driver_name(value: &Value, path: &Path, errors: &mut ErrorList) {
     const LONGEST: usize = 63;
     let name = value.as_str().unwrap_or_default();
     if name.is_empty() {
-        errors.push(FieldError::required(path, ""));
+        return errors.push(FieldError::required(path, ""));
     }
     if name.len() > LONGEST {
         errors.push(FieldError::too_long(path, LONGEST));
@@ -104,7 +139,7 @@ pub const DRIVER: Ruled = Ruled {
     defaults: |driver| {
         let Some(spec) = made(driver, "spec") else { return };
         absent(spec, "attachRequired", true);
-        empty(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+        absent(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
         for field in
             ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount", "preventPodSchedulingIfMissing"]
         {
@@ -115,7 +150,7 @@ pub const DRIVER: Ruled = Ruled {
         }
     },
     rules: &[
-        ("spec.fsGroupPolicy", Check::OneOf(&["File", "None", "ReadWriteOnceWithFSType"])),
+        ("spec.fsGroupPolicy", Check::Given(&["File", "None", "ReadWriteOnceWithFSType"])),
         ("spec.nodeAllocatableUpdatePeriodSeconds", Check::By(period)),
         ("spec.tokenRequests", Check::By(tokens)),
         ("spec.volumeLifecycleModes", Check::By(modes)),
@@ -140,13 +175,18 @@ pub const DRIVER: Ruled = Ruled {
         }
     },
     warnings: |new, old| {
-        if old.is_some() {
+        let spec = part(new, "spec");
+        if old.is_some_and(|old| list(part(old, "spec"), "tokenRequests") == list(spec, "tokenRequests")) {
             return Vec::new();
         }
-        let spec = part(new, "spec");
         let risky = !list(spec, "tokenRequests").is_empty() && spec["serviceAccountTokenInSecrets"].is_null();
         let why = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
         if risky { vec![why.to_owned()] } else { Vec::new() }
+    },
+    // Counted from the first change on.
+    generation: true,
+    create: |driver| {
+        driver.metadata_mut().remove("generation");
     },
     conditional: true,
     ..Ruled::PLAIN

@@ -85,7 +85,7 @@ fn partition(value: &Value, path: &Path, errors: &mut ErrorList) {
 
 fn absolute(value: &Value, path: &Path, errors: &mut ErrorList) {
     let text = value.as_str().unwrap_or_default();
-    if !text.is_empty() && !text.starts_with('/') {
+    if !text.starts_with('/') {
         errors.push(FieldError::invalid(path, text, "must be an absolute path"));
     }
 }
@@ -94,8 +94,9 @@ fn absolute(value: &Value, path: &Path, errors: &mut ErrorList) {
 fn source(volume: &Value, sources: &[&'static str], path: &Path, errors: &mut ErrorList) -> bool {
     let mut found = false;
     for name in sources.iter().filter(|name| volume[**name].is_object()) {
-        let at = path.child(name);
-        if found {
+        // Upstream misspells one, and lets another stand beside any.
+        let at = path.child(if found && *name == "cephfs" { "cephFS" } else { name });
+        if found && *name != "flexVolume" {
             errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
             continue;
         }
@@ -106,6 +107,11 @@ fn source(volume: &Value, sources: &[&'static str], path: &Path, errors: &mut Er
 }
 
 const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+/// The first source of a persistent volume.
+pub fn persistent_source(spec: &Value) -> Option<&'static str> {
+    PERSISTENT_SOURCES.iter().find(|name| spec[**name].is_object()).copied()
+}
 
 /// The spec of a persistent volume.
 pub fn persistent(spec: &Value, path: &Path, errors: &mut ErrorList) {

@@ -78,6 +78,7 @@ impl Store {
             manager: options.field_manager.clone(),
             api_version: target.resource.kind.api_version(),
             subresource: target.subresource.clone(),
+            resets: target.resets(),
             time: timestamp(self.clock.now()),
         }
     }
@@ -118,11 +119,21 @@ impl Store {
     /// Writes out what upstream's types always have (an empty `status`, `replicas: 0`) after admission and strategy had
     /// their way with the object.
     pub(super) fn canonical(target: &Target, object: &mut Object) -> Result<(), Status> {
-        if target.resource.stored.conversion.is_some() {
-            return Ok(());
-        }
-        let result = target.resource.model.normalize(object);
+        let stored = &target.resource.stored;
+        let result = match stored.conversion {
+            Some(_) => crate::registry::builtin::model(&stored.kind).normalize(object),
+            None => target.resource.model.normalize(object),
+        };
         result.map(|_| ()).map_err(|why| Status::bad_request(format!("{}: {why}", target.resource.kind.kind)))
+    }
+
+    /// Upstream writes every object, even of a dry run, and reads it again.
+    pub(super) fn forget_empties(target: &Target, object: &mut Object) {
+        let stored = &target.resource.stored;
+        match stored.conversion {
+            Some(_) => crate::registry::builtin::model(&stored.kind).forget_empties(object),
+            None => target.resource.model.forget_empties(object),
+        }
     }
 
     async fn create_named(
@@ -138,6 +149,7 @@ impl Store {
             self.before_create(cx, &target, &mut object)?;
             // Some kinds name themselves.
             let target = Target { name: object.name().to_owned(), ..target.clone() };
+            Self::forget_empties(&target, &mut object);
             let mut transaction = Transaction::default();
             let attributes = Self::attributes(&target, Operation::Create, &target.name, options.dry_run, None);
             self.approve(cx, &attributes, &object, &mut transaction).await?;
@@ -192,12 +204,16 @@ impl Store {
         resource.strategy.prepare_create(object);
         resource.strategy.prepare_create_as(object, &cx.user);
         Self::canonical(target, object)?;
-        let mut errors = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());
-        errors.extend(metadata::validate_finalizer_names(object, &resource.gvr.group));
-        errors.extend(resource.strategy.validate_create(object));
+        let mut errors = resource.strategy.validate_create(object);
+        if errors.is_empty() || !resource.strategy.metadata_comes_last() {
+            let mut all = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());
+            all.extend(metadata::validate_finalizer_names(object, &resource.gvr.group, false));
+            all.append(&mut errors);
+            errors = all;
+        }
         metadata::once(&mut errors);
         if !errors.is_empty() {
-            return Err(Status::invalid(&resource.kind, object.name(), &errors));
+            return Err(Status::invalid(&resource.stored.kind, object.name(), &errors));
         }
         for warning in resource.strategy.warnings(object, None) {
             cx.warn(warning);
@@ -207,7 +223,7 @@ impl Store {
 }
 
 /// Puts an object without a namespace into that of the request; 400 for one of another namespace.
-pub(super) fn place(object: &mut Object, target: &Target) -> Result<(), Status> {
+pub fn place(object: &mut Object, target: &Target) -> Result<(), Status> {
     let expected = if target.resource.namespaced { target.namespace.as_str() } else { "" };
     let given = object.namespace();
     if given == expected {
@@ -221,7 +237,7 @@ pub(super) fn place(object: &mut Object, target: &Target) -> Result<(), Status> 
 }
 
 /// Upstream's `WipeObjectMetaSystemFields`.
-pub(super) fn wipe(object: &mut Object) {
+pub fn wipe(object: &mut Object) {
     let metadata = object.metadata_mut();
     for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(field);

@@ -176,7 +176,7 @@ fn check_preconditions(target: &Target, live: &Object, options: &DeleteOptions) 
         let why = format!(
             "the {what} in the precondition ({asked}) does not match the {what} in record ({found}). The object might have been {happened}"
         );
-        let kind = GroupResource::new(&*resource.gvr.group, &*resource.kind.kind);
+        let kind = GroupResource::new(&*resource.stored.kind.group, &*resource.stored.kind.kind);
         Err(Status::conflict(&kind, &target.name, why))
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != live.uid()) {

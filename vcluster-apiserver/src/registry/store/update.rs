@@ -160,6 +160,7 @@ impl Store {
         resource.strategy.default(&mut new);
         Self::check_version(target, &mut new, stored)?;
         Self::before_update(cx, target, &mut new, &live)?;
+        Self::forget_empties(target, &mut new);
 
         let mut transaction = Transaction::default();
         self.approve(cx, &attributes, &new, &mut transaction).await?;
@@ -260,7 +261,7 @@ impl Store {
         Self::canonical(target, new)?;
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
         errors.extend(metadata::validate_update(new, old));
-        errors.extend(metadata::validate_finalizer_names(new, &resource.gvr.group));
+        errors.extend(metadata::validate_finalizer_names(new, &resource.gvr.group, true));
         errors.extend(match target.subresource.as_str() {
             "" => strategy.validate_update(new, old),
             "status" => strategy.validate_status_update(new, old),
@@ -268,7 +269,7 @@ impl Store {
         });
         metadata::once(&mut errors);
         if !errors.is_empty() {
-            return Err(Status::invalid(&resource.kind, &target.name, &errors));
+            return Err(Status::invalid(&resource.stored.kind, &target.name, &errors));
         }
         if target.subresource.is_empty() {
             for warning in strategy.warnings(new, Some(old)) {
