@@ -203,7 +203,7 @@ PASS x: Ready 0.250 s < 4.00 s
 ";
         let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(squeeze(&text), squeeze(expected), "{text}");
-        assert!(text.contains("Ready  0.250 s   10.00 s  40.0x  < 4.00 s\n"), "{text}");
+        assert!(text.contains("Ready  0.250 s   10.00 s   40.0x  < 4.00 s\n"), "{text}");
     }
 
     #[test]
