@@ -29,12 +29,26 @@ pub fn binary() -> PathBuf {
     workspace::target().join("image/coracle")
 }
 
-/// How the binary is linked: with the C library inside.
-const STATIC: &str = "-C target-feature=+crt-static";
+/// With the C library inside.
+const STATIC: &[&str] = &["-Ctarget-feature=+crt-static"];
 /// Functions of the same instructions are one function, and relocations are packed (each is three words of the file otherwise,
 /// and there are tens of thousands). Words of lld, with which rustc links on this architecture only.
-const SMALL: &str =
-    if cfg!(target_arch = "x86_64") { "-C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr" } else { "" };
+const SMALL: &[&str] = if cfg!(target_arch = "x86_64") {
+    &["-Clink-arg=-Wl,--icf=all", "-Clink-arg=-Wl,--pack-dyn-relocs=relr"]
+} else {
+    &[]
+};
+
+/// The compiler's flags. Places of the sources in this machine's file system stay out of the binary: a panic names the crate.
+fn flags() -> Vec<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let registries = home.and_then(|home| fs::read_dir(home.join("registry/src")).ok());
+    let folders = registries.into_iter().flatten().flatten().map(|registry| registry.path());
+    let remapped =
+        folders.chain([workspace::root()]).map(|folder| format!("--remap-path-prefix={}=", folder.display()));
+    STATIC.iter().chain(SMALL).map(ToString::to_string).chain(remapped).collect()
+}
 
 /// Builds the binary and writes target/image/coracle.tar.
 pub fn build(options: &Options) -> Result<PathBuf> {
@@ -42,7 +56,7 @@ pub fn build(options: &Options) -> Result<PathBuf> {
     // Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut cargo = cmd("cargo", ["build", "--package", "coracle", "--profile", profile, "--target", &target]);
-    cargo.current_dir(workspace::root()).env("RUSTFLAGS", [STATIC, SMALL].join(" "));
+    cargo.current_dir(workspace::root()).env("CARGO_ENCODED_RUSTFLAGS", flags().join("\u{1f}"));
     run(&mut cargo).context("building coracle")?;
     let built = workspace::target().join(&target).join(profile).join("coracle");
 
