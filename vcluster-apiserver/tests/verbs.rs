@@ -346,3 +346,14 @@ async fn a_pod_is_bound_once() {
     let target = conditions.iter().find(|condition| condition["type"] == "DisruptionTarget");
     assert_eq!(target.map(|condition| &condition["reason"]), Some(&json!("EvictionByEvictionAPI")));
 }
+
+#[tokio::test]
+async fn only_proxies_are_asked_for_a_head() {
+    let server = server().await;
+    let head = async |path: &str| server.send("HEAD", path, &[], "").await.code;
+    assert_eq!(head("/api/v1/namespaces/default").await, 405);
+    assert_eq!(head("/api/v1/namespaces/default/pods/none/log").await, 405);
+    // Upstream's `ConnectMethods` of proxies have HEAD: it is the pod that is missing.
+    assert_eq!(head("/api/v1/namespaces/default/pods/none/proxy").await, 404);
+    assert_eq!(head("/api/v1/namespaces/default/pods/none/proxy/x").await, 404);
+}

@@ -35,8 +35,8 @@ pub async fn serve(
         }
     };
     let routed = !resource.model.items_are_typed();
-    // Custom resources are served beside the router.
-    if routed && request.method() == http::Method::HEAD {
+    // Custom resources are served beside the router, which knows HEAD of proxies only.
+    if routed && request.method() == http::Method::HEAD && info.subresource != "proxy" {
         return Err(error::no_such_method());
     }
     let target = Target {
