@@ -108,6 +108,7 @@ impl Client {
         let mut stream = self.connect(b"http/1.1").await?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: {NAME}\r\naccept: application/json\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
         let mut head = Vec::new();
         while memchr::memmem::find(&head, b"\r\n\r\n").is_none() {
             ensure!(stream.read_buf(&mut head).await? > 0, "{path}: the connection ended");
