@@ -11,17 +11,13 @@ use std::path::{Path, PathBuf};
 
 /// The cluster of one kubeconfig; without one, what kubectl would take.
 pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
-    let read = match kubeconfig {
-        Some(path) => read(path)?,
+    match kubeconfig {
+        Some(path) => of(read(path)?, None).await,
         None => match merged(&paths()) {
-            Ok(kubeconfig) => kubeconfig,
-            Err(error) => return Config::incluster().with_context(|| format!("{error:#}")),
+            Ok(kubeconfig) => of(kubeconfig, None).await,
+            Err(error) => own(&error),
         },
-    };
-    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
-    // Watches, logs and shells may be silent for as long as they like.
-    config.read_timeout = None;
-    Ok(config)
+    }
 }
 
 /// The cluster that hosts tenants, and the context that names it. Where the current context is a tenant's that `connect` wrote,
@@ -29,11 +25,24 @@ pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
 pub async fn host() -> anyhow::Result<(Config, Option<String>)> {
     let kubeconfig = match merged(&paths()) {
         Ok(kubeconfig) => kubeconfig,
-        Err(error) => return Ok((Config::incluster().with_context(|| format!("{error:#}"))?, None)),
+        Err(error) => return Ok((own(&error)?, None)),
     };
     let context = host_context(&kubeconfig);
-    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-    Ok((Config::from_custom_kubeconfig(kubeconfig, &options).await?, context))
+    Ok((of(kubeconfig, context.clone()).await?, context))
+}
+
+/// The cluster of a context; of the current one without.
+async fn of(kubeconfig: Kubeconfig, context: Option<String>) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    // Watches, logs and shells may be silent for as long as they like.
+    config.read_timeout = None;
+    Ok(config)
+}
+
+/// The cluster that this pod runs in, where no kubeconfig was found.
+fn own(missing: &anyhow::Error) -> anyhow::Result<Config> {
+    Config::incluster().with_context(|| format!("{missing:#}"))
 }
 
 /// The name under which a context of a tenant tells its host's.

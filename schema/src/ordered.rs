@@ -39,13 +39,14 @@ fn members(t: &'static Type, map: &Map<String, Value>, out: &mut String) {
         }
         out.push_str(&Value::from(field.json_name()).to_string());
         out.push(':');
-        shaped(field.shape(), member, out);
+        shaped(field.shape(), member, out, message);
     }
 }
 
-fn shaped(shape: Shape, value: &Value, out: &mut String) {
+/// Prints a value of a shape; `message` prints the structs in it.
+pub fn shaped(shape: Shape, value: &Value, out: &mut String, message: fn(&'static Type, &Value, &mut String)) {
     match (shape, value) {
-        (Shape::Pointer(inner), value) => shaped(inner.get(), value, out),
+        (Shape::Pointer(inner), value) => shaped(inner.get(), value, out, message),
         (Shape::Message(t), value) => message(t, value, out),
         (Shape::List(inner) | Shape::Wrapped(inner), Value::Array(list)) => {
             out.push('[');
@@ -53,7 +54,7 @@ fn shaped(shape: Shape, value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                shaped(inner.get(), element, out);
+                shaped(inner.get(), element, out, message);
             }
             out.push(']');
         }
@@ -65,7 +66,7 @@ fn shaped(shape: Shape, value: &Value, out: &mut String) {
                 }
                 out.push_str(&Value::from(key.as_str()).to_string());
                 out.push(':');
-                shaped(inner.get(), element, out);
+                shaped(inner.get(), element, out, message);
             }
             out.push('}');
         }

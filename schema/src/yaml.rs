@@ -33,10 +33,14 @@ pub fn from_yaml(body: &[u8]) -> Result<(Value, Vec<String>), YamlError> {
         let what = error.to_string();
         format!("{place}{}", what.lines().next().unwrap_or_default())
     };
+    // Nearly every body is read once: only one that is not well is read again, without strictness.
+    let strict = match read(text, DuplicateKeyPolicy::Error) {
+        Ok(value) => return Ok((value, Vec::new())),
+        Err(error) => error,
+    };
     let value = read(text, DuplicateKeyPolicy::LastWins).map_err(|error| YamlError(first_line(&error)))?;
-    let strict = read(text, DuplicateKeyPolicy::Error);
-    let twice = match strict.as_ref().map_err(serde_saphyr::Error::without_snippet) {
-        Err(serde_saphyr::Error::DuplicateMappingKey { key, location }) => {
+    let twice = match strict.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => {
             let key = key.as_deref().unwrap_or_default();
             vec![format!("yaml: unmarshal errors:\n  line {}: key {key:?} already set in map", location.line())]
         }

@@ -10,6 +10,7 @@ mod figure;
 mod idle;
 mod poll;
 mod process;
+mod server;
 mod tenant;
 mod timeline;
 pub mod upstream;
@@ -17,6 +18,17 @@ pub mod upstream;
 use crate::shell::{cmd, read};
 use anyhow::Result;
 use std::process::ExitCode;
+
+/// Which build of ours is measured.
+#[derive(clap::Args)]
+struct Build {
+    /// Measure a build of the profile `quick`: compiled sooner, larger and slower.
+    #[arg(long)]
+    quick: bool,
+    /// Measure what is in target/image (and, for a tenant, in the host), and build nothing of ours.
+    #[arg(long, conflicts_with = "quick")]
+    built: bool,
+}
 
 #[derive(clap::Subcommand)]
 pub enum Command {

@@ -27,7 +27,7 @@ pub async fn serve(api: &Api, call: &Call, rest: &str, request: Request<Body>) -
         let moved = Response::builder().status(StatusCode::MOVED_PERMANENTLY).header(LOCATION, path);
         return moved.body(body::empty()).map_err(|e| Status::bad_request(e.to_string()));
     }
-    forward(rest, &location, request).await
+    forward(call.target.resource.namespaced, &location, request).await
 }
 
 /// Relative links of a backend need its root to end in a slash: a reader of the bare name is sent there.
@@ -53,7 +53,7 @@ const HOP: &[&str] = &[
 ];
 
 async fn forward(
-    rest: &str,
+    namespaced: bool,
     Location { secure, host, port }: &Location,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
@@ -63,13 +63,13 @@ async fn forward(
     let upgrade = tunnel::wants_upgrade(&request);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
-    let raw_rest = raw_rest(parts.uri.path(), rest);
-    let prefix = prefix(parts.uri.path()).to_owned();
+    let (prefix, rest) = split(parts.uri.path(), namespaced);
+    let prefix = prefix.to_owned();
     let asked =
         parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(parts.uri.authority().map(Authority::as_str));
     let asked = asked.unwrap_or_default().to_owned();
     let query = parts.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
-    parts.uri = format!("{raw_rest}{query}").parse::<Uri>().map_err(|e| Status::bad_request(e.to_string()))?;
+    parts.uri = format!("{rest}{query}").parse::<Uri>().map_err(|e| Status::bad_request(e.to_string()))?;
     parts.version = http::Version::HTTP_11;
     let protocol = parts.headers.get(UPGRADE).cloned();
     for name in HOP {
@@ -103,18 +103,14 @@ async fn forward(
     relinked(answer, &Links { prefix: &prefix, backend: &authority, asked: &asked }).await
 }
 
-/// The part of the path behind `/proxy`, still encoded as the client sent it.
-fn raw_rest(path: &str, rest: &str) -> String {
-    match path.split_once("/proxy/") {
-        Some((_, raw)) => format!("/{raw}"),
-        None if rest.is_empty() => "/".to_owned(),
-        None => format!("/{rest}"),
-    }
-}
-
-/// The path up to and with `/proxy`.
-fn prefix(path: &str) -> &str {
-    path.find("/proxy/").map_or(path, |at| &path[..at + "/proxy".len()])
+/// A path in two, as the client encoded it: up to and with `/proxy`, and what lies behind. Steps are counted, as namespaces and
+/// pods may be called `proxy` too.
+fn split(path: &str, namespaced: bool) -> (&str, &str) {
+    let before = if namespaced { "/api/v1/namespaces/NS/pods/NAME/proxy" } else { "/api/v1/nodes/NAME/proxy" };
+    let steps = before.matches('/').count();
+    let end = path.match_indices('/').nth(steps).map_or(path.len(), |(at, _)| at);
+    let (prefix, rest) = path.split_at(end);
+    (prefix, if rest.is_empty() { "/" } else { rest })
 }
 
 /// Headers that name a user to aggregated servers; a client must not smuggle them in.
@@ -221,8 +217,12 @@ mod tests {
 
     #[test]
     fn the_rest_of_the_path_stays_as_it_was_encoded() {
-        assert_eq!(raw_rest("/api/v1/namespaces/a/pods/b/proxy/x%2Fy/z", "x/y/z"), "/x%2Fy/z");
-        assert_eq!(raw_rest("/api/v1/namespaces/a/pods/b/proxy", ""), "/");
-        assert_eq!(raw_rest("/api/v1/namespaces/a/pods/b/proxy/", ""), "/");
+        let raw_rest = |path| split(path, true).1;
+        assert_eq!(raw_rest("/api/v1/namespaces/a/pods/b/proxy/x%2Fy/z"), "/x%2Fy/z");
+        assert_eq!(raw_rest("/api/v1/namespaces/a/pods/b/proxy"), "/");
+        assert_eq!(raw_rest("/api/v1/namespaces/a/pods/b/proxy/"), "/");
+        let named = "/api/v1/namespaces/proxy/pods/proxy/proxy";
+        assert_eq!(split(&format!("{named}/proxy/x"), true), (named, "/proxy/x"));
+        assert_eq!(split("/api/v1/nodes/proxy/proxy/logs/", false), ("/api/v1/nodes/proxy/proxy", "/logs/"));
     }
 }

@@ -3,17 +3,17 @@
 //! Both write durably, serve TLS and know the same keys; the load comes from `tests/load`, a program of one thread. Each side
 //! has the machine for itself. The bars are ratios to what upstream did in the same run (docs/bench.md).
 
+use super::Build;
 use super::figure::{Bar, Figure, Report, Unit};
 use super::idle;
-use super::poll::first_ok;
 use super::process::{Memory, Process, Ticks};
-use super::upstream::{ApiServer, free_ports, keys::Keys};
+use super::server::ApiServer;
+use super::upstream::{self, keys::Keys};
 use crate::shell::{cmd, read, run as check};
-use crate::upstream::{self, Set};
+use crate::upstream::{Set, build};
 use crate::{image, workspace};
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -25,12 +25,8 @@ const IDLE: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Measure a build of the profile `quick`: compiled sooner, larger and slower.
-    #[arg(long)]
-    quick: bool,
-    /// Measure what is in target/image, and build nothing of ours but the load.
-    #[arg(long, conflicts_with = "quick")]
-    built: bool,
+    #[command(flatten)]
+    build: Build,
     /// Leave out what takes minutes: the list of 50,000 and the collection of 10,000 become a tenth.
     #[arg(long)]
     short: bool,
@@ -95,27 +91,17 @@ struct Measured {
     value: f64,
 }
 
-/// A running server and what is known of its start.
-struct Side {
-    processes: Vec<Process>,
-    port: u16,
-    readyz: Duration,
-}
-
 pub fn run(options: &Options) -> Result<Report> {
-    upstream::build(Set::Minimal)?;
-    if !options.built {
-        image::build(&image::Options { quick: options.quick })?;
+    build(Set::Minimal)?;
+    if !options.build.built {
+        image::build(&image::Options { quick: options.build.quick })?;
     }
     let load = build_load()?;
     let folder = workspace::target().join("bench");
     let keys = Keys::make(&folder.join("keys"))?;
     let works = works(options.short);
-    let begin_ours = || ours(&folder.join("apiserver"), &keys);
-    let begin_theirs = || {
-        let ApiServer { processes, port, readyz } = ApiServer::start(&folder.join("upstream"), &keys)?;
-        Ok(Side { processes, port, readyz })
-    };
+    let begin_ours = || ApiServer::ours(&folder.join("apiserver"), Some(&keys));
+    let begin_theirs = || upstream::api_server(&folder.join("upstream"), &keys);
     println!("coracle apiserver");
     let ours = measure(&begin_ours, &load, &keys, &works)?;
     println!("kube-apiserver and etcd");
@@ -131,27 +117,7 @@ fn build_load() -> Result<PathBuf> {
     Ok(workspace::target().join("quick/load"))
 }
 
-/// Starts `coracle apiserver` in an empty folder with the keys that upstream has, too.
-fn ours(folder: &Path, keys: &Keys) -> Result<Side> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    let data = folder.join("data");
-    fs::create_dir_all(&data)?;
-    for name in ["ca.crt", "ca.key", "sa.key"] {
-        fs::copy(keys.file(name), data.join(name))?;
-    }
-    let [port] = free_ports()?;
-    let arguments =
-        ["apiserver".to_owned(), format!("--data-dir={}", data.display()), format!("--listen=127.0.0.1:{port}")];
-    let mut process = Process::start("coracle", &image::binary(), &arguments, folder)?;
-    let url = format!("https://127.0.0.1:{port}/readyz");
-    let ready = first_ok(&mut process, &url, Some(&keys.admin()), Duration::from_millis(10))?;
-    let readyz = ready.duration_since(process.begun);
-    Ok(Side { processes: vec![process], port, readyz })
-}
-
-impl Side {
+impl ApiServer {
     fn resident(&self) -> Result<f64> {
         let sizes = self.processes.iter().map(|process| Ok(Memory::of(process.pid())?.resident as f64 / 1024.0));
         sizes.sum()
@@ -168,7 +134,7 @@ impl Side {
     }
 }
 
-fn measure(start: &dyn Fn() -> Result<Side>, load: &Path, keys: &Keys, works: &[Work]) -> Result<Vec<Measured>> {
+fn measure(start: &dyn Fn() -> Result<ApiServer>, load: &Path, keys: &Keys, works: &[Work]) -> Result<Vec<Measured>> {
     let mut done = Vec::new();
     let mut add = |name, unit, bar, value| done.push(Measured { name, unit, bar, value });
     // A server of its own, so that what it holds is the pods and not what was done before.

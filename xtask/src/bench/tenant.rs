@@ -6,11 +6,12 @@
 
 mod creation;
 
+use super::Build;
 use super::figure::{Bar, Figure, Report, Unit, median};
 use super::idle::{self, Usage};
-use super::poll::first_ok;
-use super::process::{Process, Ticks};
-use super::upstream::{ControlPlane, PROGRAMS, free_ports, keys::Keys, program};
+use super::process::Ticks;
+use super::server::ApiServer;
+use super::upstream::{ControlPlane, PROGRAMS, keys::Keys, program};
 use crate::host::{self, Cluster};
 use crate::upstream::{self, Set};
 use crate::{image, launch, workspace};
@@ -32,12 +33,8 @@ const ELSEWHERE: &str = "measured elsewhere, not in this run: vCluster's default
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Measure a build of the profile `quick`: compiled sooner, larger and slower.
-    #[arg(long)]
-    quick: bool,
-    /// Measure what `up` left in target/image and in the host, and build nothing.
-    #[arg(long, conflicts_with = "quick")]
-    built: bool,
+    #[command(flatten)]
+    build: Build,
     /// How many starts of each kind are measured; their medians count.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
     times: u8,
@@ -52,7 +49,7 @@ pub fn run(options: &Options) -> Result<Report> {
 
     let mut served = Vec::new();
     for number in 1..=options.times {
-        let time = serve(&folder.join("apiserver"))?;
+        let time = ApiServer::ours(&folder.join("apiserver"), None)?.readyz;
         println!("coracle apiserver {number}: /readyz after {:.3} s", time.as_secs_f64());
         served.push(time);
     }
@@ -90,29 +87,14 @@ pub fn run(options: &Options) -> Result<Report> {
 /// A host with Coracle installed.
 fn prepare(options: &Options) -> Result<Cluster> {
     upstream::build(Set::Minimal)?;
-    if options.built {
+    if options.build.built {
         return host::running();
     }
     let cluster = host::up(Set::Minimal)?;
-    let archive = image::build(&image::Options { quick: options.quick })?;
+    let archive = image::build(&image::Options { quick: options.build.quick })?;
     cluster.load(&archive)?;
     launch::install(&cluster)?;
     Ok(cluster)
-}
-
-/// Starts `coracle apiserver` with nothing there yet, keys included, and times its first /readyz 200.
-fn serve(folder: &Path) -> Result<Duration> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    fs::create_dir_all(folder)?;
-    let [port] = free_ports()?;
-    let data = folder.join("data").display().to_string();
-    let arguments = ["apiserver".to_owned(), format!("--data-dir={data}"), format!("--listen=127.0.0.1:{port}")];
-    let mut process = Process::start("coracle", &image::binary(), &arguments, folder)?;
-    let url = format!("https://127.0.0.1:{port}/readyz");
-    let ready = first_ok(&mut process, &url, None, Duration::from_millis(10))?;
-    Ok(ready.duration_since(process.begun))
 }
 
 fn idle_costs(tenant: &str, plane: &mut ControlPlane, ticks: Ticks) -> Result<(Usage, Vec<Usage>)> {

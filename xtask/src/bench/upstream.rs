@@ -8,6 +8,7 @@ pub mod keys;
 
 use super::poll::first_ok;
 use super::process::Process;
+use super::server::{ApiServer, empty};
 use crate::workspace;
 use anyhow::{Context, Result};
 use keys::Keys;
@@ -23,32 +24,15 @@ pub const PROGRAMS: [&str; 5] = ["etcd", "kube-apiserver", "kube-controller-mana
 /// Only published in `default/kubernetes`; nobody dials it (RFC 5737). A loopback address would be refused.
 const ADVERTISED: &str = "192.0.2.1";
 
-/// kube-apiserver over its own store.
-pub struct ApiServer {
-    /// etcd, then kube-apiserver.
-    pub processes: Vec<Process>,
-    pub port: u16,
-    /// From the start of kube-apiserver to its first /readyz 200; the store ran before.
-    pub readyz: Duration,
-}
-
-impl ApiServer {
-    /// Starts both in a folder that it empties first.
-    pub fn start(folder: &Path, keys: &Keys) -> Result<ApiServer> {
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
-        fs::create_dir_all(folder)?;
-        let [store, peer, port] = free_ports()?;
-        let start = |name, arguments: Vec<String>| Process::start(name, &program(name), &arguments, folder);
-        let mut etcd = start("etcd", etcd_flags(folder, store, peer))?;
-        accepting(&mut etcd, store)?;
-        let mut apiserver = start("kube-apiserver", apiserver_flags(keys, store, port))?;
-        let url = format!("https://127.0.0.1:{port}/readyz");
-        let ready = first_ok(&mut apiserver, &url, Some(&keys.admin()), Duration::from_millis(10))?;
-        let readyz = ready.duration_since(apiserver.begun);
-        Ok(ApiServer { processes: vec![etcd, apiserver], port, readyz })
-    }
+/// Starts kube-apiserver over its own store, in a folder that it empties first.
+pub fn api_server(folder: &Path, keys: &Keys) -> Result<ApiServer> {
+    empty(folder)?;
+    let [store, peer, port] = free_ports()?;
+    let start = |name, arguments: Vec<String>| Process::start(name, &program(name), &arguments, folder);
+    let mut etcd = start("etcd", etcd_flags(folder, store, peer))?;
+    accepting(&mut etcd, store)?;
+    let apiserver = start("kube-apiserver", apiserver_flags(keys, store, port))?;
+    ApiServer::ready(vec![etcd, apiserver], port, Some(keys))
 }
 
 pub struct ControlPlane {
@@ -64,7 +48,7 @@ impl ControlPlane {
     /// Starts everything in a folder that it empties first. The controller manager and the scheduler start when the API server is
     /// ready, which is when they are of use; DNS starts last and is not timed.
     pub fn start(folder: &Path, keys: &Keys) -> Result<ControlPlane> {
-        let ApiServer { mut processes, port, readyz } = ApiServer::start(folder, keys)?;
+        let ApiServer { mut processes, port, readyz } = api_server(folder, keys)?;
         let begun = processes[0].begun;
         let [controllers, scheduler, dns] = free_ports()?;
         let server = format!("https://127.0.0.1:{port}");

@@ -190,20 +190,9 @@ fn apply_difference(mut managers: Managers, difference: &Difference, new: &mut O
 
 /// Server-side apply: merges `applied` into `live` for the writer. What the writer declared last time and no longer
 /// does, and nobody else owns, goes. With `force` the fields of others are taken over; without, they are conflicts
-/// when their values differ. The result carries its managed fields and still has to be defaulted.
+/// when their values differ. The result carries its managed fields and still has to be defaulted. What the `empty` object of
+/// the type has already, where that is known, belongs to nobody before the first apply.
 pub fn apply<S: PatchSchema>(
-    live: Option<&Object>,
-    applied: &Object,
-    writer: &Writer<'_>,
-    force: bool,
-    schema: S,
-    reset: Option<&Set>,
-) -> Result<Object, ApplyError> {
-    apply_over(None, live, applied, writer, force, schema, reset)
-}
-
-/// As [`apply`], for types whose empty object is known: what that has already belongs to nobody before the first apply.
-pub fn apply_over<S: PatchSchema>(
     empty: Option<&Object>,
     live: Option<&Object>,
     applied: &Object,

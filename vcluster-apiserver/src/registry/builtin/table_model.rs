@@ -59,7 +59,7 @@ impl Model for TableModel {
     ) -> Option<Result<Object, ApplyError>> {
         let reset = reset(self.row, tracking);
         let (writer, schema) = (writer(tracking), TableSchema::of(self.row));
-        Some(managed::apply_over(self.empty().as_ref(), live, applied, &writer, force, schema, reset.as_ref()))
+        Some(managed::apply(self.empty().as_ref(), live, applied, &writer, force, schema, reset.as_ref()))
     }
 
     fn columns(&self) -> Option<Vec<Column>> {

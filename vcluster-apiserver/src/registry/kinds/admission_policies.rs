@@ -159,15 +159,14 @@ pub fn mutable(rules: &Value, path: &Path, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn the_parts_of_a_policy() {
         let texts = |rule: fn(&Value, &Path, &mut ErrorList), value: Value| {
-            let mut errors = ErrorList::new();
-            rule(&value, &Path::new("p"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+            told(|errors| rule(&value, &Path::new("p"), errors))
         };
         assert_eq!(texts(parameters, json!({})), ["p.apiVersion: Required value", "p.kind: Required value"]);
         assert!(texts(parameters, json!({"apiVersion": "v1", "kind": "ConfigMap"})).is_empty());

@@ -200,16 +200,13 @@ fn positive(value: &Value, path: &Path, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn terms_weights_and_keys() {
-        let texts = |affinity: Value| {
-            let mut errors = ErrorList::new();
-            check(&affinity, &Path::new("a"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |affinity: Value| told(|errors| check(&affinity, &Path::new("a"), errors));
         let term = |key: &str| json!({"podAffinity": {REQUIRED: [{"topologyKey": key}]}});
         assert!(texts(term("zone")).is_empty());
         assert_eq!(

@@ -141,15 +141,12 @@ fn clean(value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
 
     #[test]
     fn claims_say_what_they_need() {
-        let texts = |spec: Value| {
-            let mut errors = ErrorList::new();
-            check(&spec, &Path::new("spec"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |spec: Value| told(|errors| check(&spec, &Path::new("spec"), errors));
         let good = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
         assert!(texts(good).is_empty());
         assert_eq!(

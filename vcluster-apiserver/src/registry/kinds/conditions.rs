@@ -73,16 +73,13 @@ fn wrong_reason(reason: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn conditions_say_what_when_and_why() {
-        let texts = |list: Value| {
-            let mut errors = ErrorList::new();
-            check(&list, &Path::new("c"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |list: Value| told(|errors| check(&list, &Path::new("c"), errors));
         let good = json!({"type": "A", "status": "True", "reason": "B", "lastTransitionTime": "2024-01-01T00:00:00Z"});
         assert!(texts(json!([good])).is_empty());
         assert_eq!(texts(json!([good, good])), ["c[1]: Duplicate value: \"A\""]);

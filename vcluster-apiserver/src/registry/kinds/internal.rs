@@ -2,6 +2,7 @@
 //! of the type and are there even when they are empty (`encoding/json` without tags).
 
 use apimachinery::field::FieldError;
+use schema::ordered::shaped;
 use schema::{Field, Scalar, Shape, Type};
 use serde_json::Value;
 
@@ -121,7 +122,7 @@ fn members(row: &'static Type, value: &Value, out: &mut String) {
         let name = if common { field.json_name().to_owned() } else { go_name(row.name(), field.json_name()) };
         out.push_str(&Value::from(name).to_string());
         out.push(':');
-        if member.is_null() { zero(field, out) } else { shaped(field.shape(), member, out) }
+        if member.is_null() { zero(field, out) } else { shaped(field.shape(), member, out, message) }
     }
 }
 
@@ -148,24 +149,6 @@ fn zero(field: &Field, out: &mut String) {
         Shape::Scalar(Scalar::Int32 | Scalar::Int64 | Scalar::Float64 | Scalar::IntOrString) => out.push('0'),
         Shape::Scalar(Scalar::Quantity) => out.push_str("\"0\""),
         _ => out.push_str("null"),
-    }
-}
-
-fn shaped(shape: Shape, value: &Value, out: &mut String) {
-    match (shape, value) {
-        (Shape::Pointer(inner), value) => shaped(inner.get(), value, out),
-        (Shape::Message(row), value) => message(row, value, out),
-        (Shape::List(inner) | Shape::Wrapped(inner), Value::Array(list)) => {
-            out.push('[');
-            for (index, element) in list.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                shaped(inner.get(), element, out);
-            }
-            out.push(']');
-        }
-        (_, value) => out.push_str(&value.to_string()),
     }
 }
 

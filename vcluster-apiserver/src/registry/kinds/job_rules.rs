@@ -1,6 +1,6 @@
 //! What the spec of a job must be, in a Job or in a CronJob's template (k8s.io/kubernetes `pkg/apis/batch/validation`).
 
-use super::read::{list, number, one_of, part, text, wrong};
+use super::read::{list, not_negative, number, one_of, part, text, wrong};
 use super::rules::{self, Check, Rule};
 use super::{internal, job_indexes};
 use apimachinery::Object;
@@ -147,9 +147,7 @@ fn success_policy(spec: &Value, path: &Path, errors: &mut ErrorList) {
         }
         let Some(count) = count else { continue };
         let at = at.child("succeededCount");
-        if count < 0 {
-            errors.push(FieldError::invalid(&at, count, "must be greater than or equal to 0"));
-        }
+        not_negative(&at, count, errors);
         if count > completions {
             let why = format!("must be less than or equal to {completions} (the number of specified completions)");
             errors.push(FieldError::invalid(&at, count, why));
@@ -347,12 +345,11 @@ fn time_zone(value: &Value, path: &Path, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
 
     fn texts(spec: Value) -> Vec<String> {
-        let mut errors = ErrorList::new();
-        check(&spec, &Path::new("spec"), &mut errors);
-        errors.iter().map(ToString::to_string).collect()
+        told(|errors| check(&spec, &Path::new("spec"), errors))
     }
 
     fn job(mut more: Value) -> Value {

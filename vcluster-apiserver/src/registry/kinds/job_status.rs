@@ -2,7 +2,7 @@
 //! (k8s.io/kubernetes `pkg/apis/batch/validation`, `ValidateJobStatusUpdate`).
 
 use super::job_indexes::{overlap, total};
-use super::read::{list, number, part, text};
+use super::read::{list, not_negative, number, part, text};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use serde_json::Value;
@@ -41,10 +41,7 @@ pub fn check(new: &Object, old: &Object, errors: &mut ErrorList) {
     let (new, old) = (View::of(new), View::of(old));
     let path = Path::new("status");
     for field in ["active", "succeeded", "failed", "ready", "terminating"] {
-        let count = number(new.status, field);
-        if count < 0 {
-            errors.push(FieldError::invalid(&path.child(field), count, "must be greater than or equal to 0"));
-        }
+        not_negative(&path.child(field), number(new.status, field), errors);
     }
     uncounted(&new, &path, errors);
     conditions(&new, &old, &path, errors);
@@ -224,6 +221,7 @@ fn backwards(new: &View<'_>, old: &View<'_>, path: &Path, errors: &mut ErrorList
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
@@ -233,11 +231,7 @@ mod tests {
             Object::from_value(json!({"spec": {"completions": 3, "completionMode": "Indexed"}, "status": status}))
                 .unwrap()
         };
-        let texts = |new: Value, old: Value| {
-            let mut errors = ErrorList::new();
-            check(&job(new), &job(old), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |new: Value, old: Value| told(|errors| check(&job(new), &job(old), errors));
         assert!(texts(json!({"active": 1, "ready": 1, "completedIndexes": "0,1"}), json!({})).is_empty());
         assert_eq!(
             texts(json!({"ready": 2, "active": 1}), json!({})),

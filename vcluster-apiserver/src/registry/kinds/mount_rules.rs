@@ -125,17 +125,14 @@ fn devices(container: &Value, volumes: &[&Value], path: &Path, errors: &mut Erro
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn mounts_and_devices() {
         let volume = json!({"name": "v", "emptyDir": {}});
-        let texts = |container: Value| {
-            let mut errors = ErrorList::new();
-            check(&container, &[&volume], &Path::new("c"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |container: Value| told(|errors| check(&container, &[&volume], &Path::new("c"), errors));
         let mount = |more: Value| {
             let mut mount = json!({"name": "v", "mountPath": "/v"});
             mount.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

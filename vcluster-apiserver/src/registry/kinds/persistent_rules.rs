@@ -202,16 +202,13 @@ fn source(spec: &Value, old: &Value) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn sources_say_what_they_must_and_stay() {
-        let texts = |spec: Value| {
-            let mut errors = ErrorList::new();
-            check(&spec, &Path::new("s"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |spec: Value| told(|errors| check(&spec, &Path::new("s"), errors));
         assert_eq!(
             texts(json!({"csi": {"nodePublishSecretRef": {"name": "n"}}})),
             [

@@ -187,6 +187,7 @@ fn settled(new: &Tree, old: &Tree, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use crate::registry::kinds::ruled::refusals;
     use serde_json::json;
@@ -209,9 +210,7 @@ mod tests {
     fn a_request_is_answered_once() {
         let wrong = |new: Value, old: Value| {
             let (new, old) = (json!({"status": new}), json!({"status": old}));
-            let mut errors = ErrorList::new();
-            settled(new.as_object().unwrap(), old.as_object().unwrap(), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+            told(|errors| settled(new.as_object().unwrap(), old.as_object().unwrap(), errors))
         };
         let denied = json!({"conditions": [{"type": "Denied", "status": "True", "reason": "R", "lastTransitionTime": "2024-01-01T00:00:00Z"}]});
         assert!(wrong(denied.clone(), json!({})).is_empty());

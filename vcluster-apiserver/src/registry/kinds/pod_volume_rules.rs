@@ -399,6 +399,7 @@ fn azure_disk(source: &Value, path: &Path, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
@@ -406,9 +407,7 @@ mod tests {
     fn a_volume_has_one_source() {
         let texts = |mut volume: Value| {
             volume["name"] = json!("v");
-            let mut errors = ErrorList::new();
-            check(&[volume], Some("p"), &Path::new("v"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+            told(|errors| check(&[volume], Some("p"), &Path::new("v"), errors))
         };
         let cases: [(Value, &[&str]); 7] = [
             (json!({"emptyDir": {}}), &[]),

@@ -182,16 +182,13 @@ impl<'a> Sources<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn sources_share_one_volume() {
-        let texts = |sources: Value| {
-            let mut errors = ErrorList::new();
-            check(sources.as_array().unwrap(), &Path::new("p"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |sources: Value| told(|errors| check(sources.as_array().unwrap(), &Path::new("p"), errors));
         let item = || json!({"name": "c", "items": [{"key": "k", "path": "f"}]});
         let token = json!({"serviceAccountToken": {"path": "t", "expirationSeconds": 10}});
         assert!(texts(json!([{"configMap": item()}])).is_empty());

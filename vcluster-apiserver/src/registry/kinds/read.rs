@@ -57,6 +57,21 @@ pub fn subdomain(name: &str) -> Vec<String> {
     apimachinery::validation::name_is_dns_subdomain(name, false)
 }
 
+/// A count, in the words that most rules have for one below zero.
+pub fn not_negative(path: &Path, count: i64, errors: &mut ErrorList) {
+    if count < 0 {
+        errors.push(FieldError::invalid(path, count, "must be greater than or equal to 0"));
+    }
+}
+
+/// What a rule says, for tests.
+#[cfg(test)]
+pub fn told(rule: impl FnOnce(&mut ErrorList)) -> Vec<String> {
+    let mut errors = ErrorList::new();
+    rule(&mut errors);
+    errors.iter().map(ToString::to_string).collect()
+}
+
 /// The number of a percentage such as `25%`.
 pub fn percent(value: &Value) -> Option<i64> {
     let digits = value.as_str()?.strip_suffix('%')?;

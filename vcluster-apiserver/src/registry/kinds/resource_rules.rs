@@ -103,9 +103,7 @@ pub fn quota_name(resource: &str, path: &Path, errors: &mut ErrorList) {
 /// Not below zero, and a whole number where the resource is counted.
 pub fn amount(resource: &str, value: &Value, path: &Path, errors: &mut ErrorList) {
     let Some(amount) = quantity(value) else { return };
-    if amount.sign() < 0 {
-        errors.push(FieldError::invalid(path, value.clone(), "must be greater than or equal to 0"));
-    }
+    super::storage_kinds::not_negative(value, path, errors);
     if (COUNTED.contains(&resource) || is_extended(resource)) && amount.milli_value() % 1000 != 0 {
         errors.push(FieldError::invalid(path, value.clone(), "must be an integer"));
     }
@@ -201,13 +199,12 @@ fn claimed(used: &[Value], known: &BTreeSet<&str>, path: &Path, errors: &mut Err
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     fn texts(resources: Value) -> Vec<String> {
-        let mut errors = ErrorList::new();
-        requirements(&resources, container_name, &BTreeSet::from(["gpu"]), &Path::new("r"), &mut errors);
-        errors.iter().map(ToString::to_string).collect()
+        told(|errors| requirements(&resources, container_name, &BTreeSet::from(["gpu"]), &Path::new("r"), errors))
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A place is written `spec.rules[].http.paths[].pathType`; `[]` is every element of a list, `{}` every value of a map.
 //! What needs more than one place at a time is a function of the kind and does not belong here.
 
+use super::read::not_negative;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{is_label_value, is_qualified_name, validate_labels};
 use serde_json::{Map, Value};
@@ -136,10 +137,8 @@ fn judge(value: &Value, path: &Path, check: Check, errors: &mut ErrorList) {
             }
         }
         Check::NotNegative => {
-            if let Some(n) = value.as_i64()
-                && n < 0
-            {
-                errors.push(FieldError::invalid(path, n, "must be greater than or equal to 0"));
+            if let Some(count) = value.as_i64() {
+                not_negative(path, count, errors);
             }
         }
         Check::Selector => label_selector(value, path, errors),

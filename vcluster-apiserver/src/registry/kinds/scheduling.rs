@@ -1,7 +1,7 @@
 //! Priorities, runtime classes, leases and disruption budgets: small kinds that the scheduler, the kubelets and controllers
 //! read (k8s.io/kubernetes `pkg/apis/{scheduling,node,coordination,policy}/validation`).
 
-use super::read::{at_most_all, int_or_percent, list, number, part, text};
+use super::read::{at_most_all, int_or_percent, list, not_negative, number, part, text};
 use super::ruled::Ruled;
 use super::rules::Check;
 use super::{internal, tolerations};
@@ -208,9 +208,7 @@ fn replicas(object: &Map<String, Value>, errors: &mut ErrorList) {
         errors.push(FieldError::invalid(&at, api_version, "apiVersion must specify API group"));
     }
     let (least, most) = (spec["minReplicas"].as_i64(), number(spec, "maxReplicas"));
-    if let Some(n) = least.filter(|n| *n < 0) {
-        errors.push(FieldError::invalid(&path.child("minReplicas"), n, "must be greater than or equal to 0"));
-    }
+    not_negative(&path.child("minReplicas"), least.unwrap_or(0), errors);
     let at = path.child("maxReplicas");
     if most == 0 {
         errors.push(FieldError::required(&at, ""));

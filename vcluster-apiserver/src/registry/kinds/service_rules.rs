@@ -306,12 +306,11 @@ pub fn warnings(spec: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
 
     fn texts(spec: &Value, old: Option<&Value>) -> Vec<String> {
-        let mut errors = ErrorList::new();
-        check(spec, old, &Path::new("spec"), &mut errors);
-        errors.iter().map(ToString::to_string).collect()
+        told(|errors| check(spec, old, &Path::new("spec"), errors))
     }
 
     #[test]

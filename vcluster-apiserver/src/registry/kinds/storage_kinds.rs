@@ -248,10 +248,7 @@ fn drivers(value: &Value, path: &Path, errors: &mut ErrorList) {
             errors.push(FieldError::invalid(&at.child("nodeID"), id, why));
         }
         let count = number(&driver["allocatable"], "count");
-        if count < 0 {
-            let why = "must be greater than or equal to 0";
-            errors.push(FieldError::invalid(&at.child("allocatable").child("count"), count, why));
-        }
+        super::read::not_negative(&at.child("allocatable").child("count"), count, errors);
         let name = text(driver, "name");
         if !names.insert(name) {
             errors.push(FieldError::duplicate(&at.child("name"), name));

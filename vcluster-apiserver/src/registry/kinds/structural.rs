@@ -182,16 +182,13 @@ fn value_only(schema: &Value, path: &Path, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn schemas_are_structural() {
-        let texts = |schema: Value| {
-            let mut errors = ErrorList::new();
-            check(&schema, &Path::new("s"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |schema: Value| told(|errors| check(&schema, &Path::new("s"), errors));
         let good = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
             "port": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]},
             "list": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},

@@ -189,6 +189,7 @@ fn windows(spec: &Value, path: &Path, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
     use serde_json::json;
 
@@ -202,11 +203,7 @@ mod tests {
 
     #[test]
     fn fields_of_the_other_system() {
-        let texts = |spec: Value| {
-            let mut errors = ErrorList::new();
-            system(&spec, &Path::new("spec"), &mut errors);
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let texts = |spec: Value| told(|errors| system(&spec, &Path::new("spec"), errors));
         assert_eq!(texts(json!({"os": {}})), ["spec.os.name: Required value"]);
         let windows = json!({"os": {"name": "windows"}, "containers": [{"securityContext": {"privileged": false}}]});
         assert_eq!(

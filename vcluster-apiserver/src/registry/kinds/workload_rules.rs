@@ -1,7 +1,7 @@
 //! What the kinds that own pods must be beyond their template: how they roll out, and counts that fit together
 //! (k8s.io/kubernetes `pkg/apis/{apps,core}/validation`).
 
-use super::read::{at_most_all, int_or_percent, list, number, part, percent, text};
+use super::read::{at_most_all, int_or_percent, list, not_negative, number, part, percent, text};
 use super::rules::{self, Check, Rule};
 use super::{internal, pod_volume_rules};
 use apimachinery::Object;
@@ -61,9 +61,7 @@ fn deployment(spec: &Value, path: &Path, errors: &mut ErrorList) {
     let deadline = number(spec, "progressDeadlineSeconds");
     if !spec["progressDeadlineSeconds"].is_null() {
         let at = path.child("progressDeadlineSeconds");
-        if deadline < 0 {
-            errors.push(FieldError::invalid(&at, deadline, "must be greater than or equal to 0"));
-        }
+        not_negative(&at, deadline, errors);
         if deadline <= number(spec, "minReadySeconds") {
             errors.push(FieldError::invalid(&at, deadline, "must be greater than minReadySeconds"));
         }
@@ -86,11 +84,7 @@ fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
             }
         }
         "RollingUpdate" => {
-            let partition = number(rolling, "partition");
-            if partition < 0 {
-                let why = "must be greater than or equal to 0";
-                errors.push(FieldError::invalid(&inner.child("partition"), partition, why));
-            }
+            not_negative(&inner.child("partition"), number(rolling, "partition"), errors);
             let (unavailable, at) = (&rolling["maxUnavailable"], inner.child("maxUnavailable"));
             if !unavailable.is_null() {
                 int_or_percent(unavailable, &at, errors);
@@ -113,11 +107,8 @@ fn stateful_set(spec: &Value, path: &Path, errors: &mut ErrorList) {
             errors.push(FieldError::not_supported(&at.child(field), value, &["Retain", "Delete"]));
         }
     }
-    let start = number(&spec["ordinals"], "start");
-    if start < 0 {
-        // One name with a dot in it.
-        errors.push(FieldError::invalid(&path.child("ordinals.start"), start, "must be greater than or equal to 0"));
-    }
+    // One name with a dot in it.
+    not_negative(&path.child("ordinals.start"), number(&spec["ordinals"], "start"), errors);
     let service = text(spec, "serviceName");
     if !service.is_empty() {
         let why = apimachinery::validation::is_dns1123_label(service);
@@ -250,12 +241,11 @@ pub fn status(kind: &str, status: &Value, old: &Value, errors: &mut ErrorList) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::told;
     use super::*;
 
     fn of_spec(kind: &str, value: Value) -> Vec<String> {
-        let mut errors = ErrorList::new();
-        spec(kind, &value, &Path::new("spec"), &mut errors);
-        errors.iter().map(ToString::to_string).collect()
+        told(|errors| spec(kind, &value, &Path::new("spec"), errors))
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn deployment(spec: Value) -> Object {
 }
 
 fn apply_as(live: Option<&Object>, manager: &str, spec: Value, force: bool) -> Result<Object, ApplyError> {
-    apply(live, &deployment(spec), &writer(manager), force, schema("Deployment"), None)
+    apply(None, live, &deployment(spec), &writer(manager), force, schema("Deployment"), None)
 }
 
 fn update_as(live: Option<&Object>, manager: &str, mut new: Object) -> Object {
@@ -242,7 +242,7 @@ fn bad_configurations_are_refused_with_upstreams_texts() {
     }
     let mut with_fields = deployment(json!({}));
     with_fields.set_at(&["metadata", "managedFields"], json!([]));
-    let result = apply(None, &with_fields, &writer("me"), false, schema("Deployment"), None);
+    let result = apply(None, None, &with_fields, &writer("me"), false, schema("Deployment"), None);
     assert_eq!(result, Err(ApplyError::BadRequest("metadata.managedFields must be nil".into())));
 }
 
