@@ -113,9 +113,12 @@ impl Type {
 
     /// The member of that JSON name, looked for in inlined types too. Case matters.
     pub fn field(&self, json_name: &str) -> Option<&'static Field> {
-        let sorted = self.sorted();
-        let at = sorted.binary_search_by(|id| generated::FIELDS[usize::from(*id)].json_name().cmp(json_name)).ok()?;
-        Some(&generated::FIELDS[usize::from(sorted[at])])
+        self.in_order().find(json_name)
+    }
+
+    /// A lookup for names that come mostly in alphabetical order, as they do in stored JSON.
+    pub fn in_order(&self) -> InOrder {
+        InOrder { sorted: self.sorted(), next: 0 }
     }
 
     /// The type's place in [`types`].
@@ -177,6 +180,30 @@ impl Type {
         Some(string(self.replacement)).filter(|text| !text.is_empty())
     }
 }
+
+/// See [`Type::in_order`].
+pub struct InOrder {
+    sorted: &'static [u16],
+    /// The member behind the one that was found last.
+    next: usize,
+}
+
+impl InOrder {
+    /// As [`Type::field`].
+    pub fn find(&mut self, json_name: &str) -> Option<&'static Field> {
+        let field = |id: &u16| &generated::FIELDS[usize::from(*id)];
+        let ahead = self.sorted.get(self.next..).unwrap_or_default().iter().take(AHEAD);
+        let at = match ahead.map(field).position(|field| field.json_name() == json_name) {
+            Some(steps) => self.next + steps,
+            None => self.sorted.binary_search_by(|id| field(id).json_name().cmp(json_name)).ok()?,
+        };
+        self.next = at + 1;
+        self.sorted.get(at).map(field)
+    }
+}
+
+/// How many members are tried before the name is searched for: optional ones are mostly absent.
+const AHEAD: usize = 4;
 
 impl PartialEq for Type {
     fn eq(&self, other: &Self) -> bool {

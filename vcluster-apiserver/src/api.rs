@@ -8,7 +8,8 @@ pub mod dispatch;
 pub mod encode;
 pub mod error;
 pub mod frame;
-pub mod selection;
+pub mod page;
+mod selection;
 pub mod table;
 pub mod verb;
 

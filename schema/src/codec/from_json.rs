@@ -6,9 +6,6 @@ use super::wire::Writer;
 use crate::json::{NodeKind, Tape};
 use crate::types::{Field, Form, Scalar, Shape, Type};
 
-/// The members of a JSON object that the type knows.
-type Known = Vec<(&'static Field, usize)>;
-
 /// Encodes an object of type `t`. Members that the type does not know, `kind` and `apiVersion` among them, are dropped:
 /// `PartialObjectMetadata` of a whole object is its metadata alone.
 ///
@@ -16,7 +13,7 @@ type Known = Vec<(&'static Field, usize)>;
 /// When the text is no JSON, a value does not fit its field, or the type has no protobuf form.
 pub fn json_to_protobuf(t: &'static Type, json: &[u8]) -> Result<Vec<u8>, CodecError> {
     let tape = Tape::parse(json)?;
-    let mut encoder = Encoder { tape: &tape, out: Writer::with_capacity(json.len()) };
+    let mut encoder = Encoder::new(&tape, Writer::with_capacity(json.len()));
     encoder.root(t, 0)?;
     Ok(encoder.out.into_bytes())
 }
@@ -24,7 +21,7 @@ pub fn json_to_protobuf(t: &'static Type, json: &[u8]) -> Result<Vec<u8>, CodecE
 /// As [`json_to_protobuf`], for one value of an indexed text, behind what `out` already holds.
 pub(super) fn encode_into(out: &mut Writer, t: &'static Type, json: &[u8]) -> Result<(), CodecError> {
     let tape = Tape::parse(json)?;
-    let mut encoder = Encoder { tape: &tape, out: std::mem::replace(out, Writer::with_capacity(0)) };
+    let mut encoder = Encoder::new(&tape, std::mem::replace(out, Writer::with_capacity(0)));
     let result = encoder.root(t, 0);
     *out = encoder.out;
     result
@@ -33,9 +30,17 @@ pub(super) fn encode_into(out: &mut Writer, t: &'static Type, json: &[u8]) -> Re
 struct Encoder<'a> {
     tape: &'a Tape<'a>,
     out: Writer,
+    /// The members that the types of the open messages know, with their nodes: a stack, of which each message has a part.
+    known: Vec<(&'static Field, usize)>,
+    /// The elements of the open lists: a stack, too.
+    elements: Vec<usize>,
 }
 
-impl Encoder<'_> {
+impl<'a> Encoder<'a> {
+    fn new(tape: &'a Tape<'a>, out: Writer) -> Self {
+        Self { tape, out, known: Vec::with_capacity(64), elements: Vec::with_capacity(16) }
+    }
+
     fn root(&mut self, t: &'static Type, node: usize) -> Result<(), CodecError> {
         if !t.has_protobuf() {
             return Err(CodecError::NotInProtobuf(t.name().into()));
@@ -43,16 +48,25 @@ impl Encoder<'_> {
         if self.tape.kind(node) != NodeKind::Object {
             return Err(CodecError::Envelope("an object must be a JSON object"));
         }
-        let known = self.known(t, Some(node));
-        self.message(t, &known)
+        self.object(t, Some(node))
     }
 
-    fn known(&self, t: &'static Type, node: Option<usize>) -> Known {
-        let Some(node) = node else { return Known::new() };
-        self.tape.members(node).filter_map(|(key, value)| Some((t.field(&self.tape.string(key))?, value))).collect()
+    /// A message from a JSON object, or from none.
+    fn object(&mut self, t: &'static Type, node: Option<usize>) -> Result<(), CodecError> {
+        let base = self.known.len();
+        if let Some(node) = node {
+            let tape = self.tape;
+            let mut fields = t.in_order();
+            let known = tape.members(node).filter_map(|(key, value)| Some((fields.find(&tape.string(key))?, value)));
+            self.known.extend(known);
+        }
+        let written = self.message(t, base);
+        self.known.truncate(base);
+        written
     }
 
-    fn message(&mut self, t: &'static Type, known: &Known) -> Result<(), CodecError> {
+    /// `known`: where the members of this message begin, up to the end of the stack.
+    fn message(&mut self, t: &'static Type, known: usize) -> Result<(), CodecError> {
         for field in t.by_number().rev() {
             if field.is_inline() {
                 if let Shape::Message(inner) = field.shape() {
@@ -63,7 +77,8 @@ impl Encoder<'_> {
                 continue;
             }
             // The last of several members of one name wins.
-            let node = known.iter().rev().find(|(known, _)| std::ptr::eq(*known, field)).map(|(_, node)| *node);
+            let node = self.known[known..].iter().rev().find(|(known, _)| std::ptr::eq(*known, field));
+            let node = node.map(|(_, node)| *node);
             let node = node.filter(|node| self.tape.kind(*node) != NodeKind::Null);
             if node.is_some() || !field.is_pointer() {
                 self.field(field, node)?;
@@ -78,11 +93,7 @@ impl Encoder<'_> {
             Shape::Scalar(Scalar::Bytes) if node.is_none() => Ok(()),
             Shape::List(element) => {
                 let Some(node) = self.array(field, node)? else { return Ok(()) };
-                let children: Vec<usize> = tape.children(node).collect();
-                for child in children.into_iter().rev() {
-                    self.element(field, field.number(), element.get(), Some(child))?;
-                }
-                Ok(())
+                self.list(field, field.number(), element.get(), node)
             }
             Shape::Map(value) => {
                 let Some(node) = node else { return Ok(()) };
@@ -107,6 +118,19 @@ impl Encoder<'_> {
             Shape::Wrapped(_) if node.is_none() => Ok(()),
             shape => self.element(field, field.number(), shape, node),
         }
+    }
+
+    /// The elements of an array, each as the field `number`.
+    fn list(&mut self, field: &'static Field, number: u32, element: Shape, node: usize) -> Result<(), CodecError> {
+        let base = self.elements.len();
+        self.elements.extend(self.tape.children(node));
+        // Whatever is opened on the way is closed again, so the last one is always this list's.
+        while self.elements.len() > base
+            && let Some(child) = self.elements.pop()
+        {
+            self.element(field, number, element, Some(child))?;
+        }
+        Ok(())
     }
 
     fn map_value(&mut self, field: &'static Field, shape: Shape, node: usize) -> Result<(), CodecError> {
@@ -155,10 +179,7 @@ impl Encoder<'_> {
             Shape::List(inner) | Shape::Wrapped(inner) => {
                 let mark = self.out.len();
                 if let Some(node) = self.array(field, node)? {
-                    let children: Vec<usize> = self.tape.children(node).collect();
-                    for child in children.into_iter().rev() {
-                        self.element(field, 1, inner.get(), Some(child))?;
-                    }
+                    self.list(field, 1, inner.get(), node)?;
                 }
                 self.out.enclose(number, mark);
             }
@@ -183,8 +204,7 @@ impl Encoder<'_> {
         {
             return Err(value_error(field, self.tape, node, "object"));
         }
-        let known = self.known(t, node);
-        self.message(t, &known)
+        self.object(t, node)
     }
 
     /// The three types that are a schema or something simpler. Their message holds the schema and the alternative.
@@ -212,10 +232,7 @@ impl Encoder<'_> {
                     self.element(field, part.number(), Shape::Message(schema), Some(node))?;
                 }
                 Shape::List(element) if kind == NodeKind::Array => {
-                    let children: Vec<usize> = self.tape.children(node).collect();
-                    for child in children.into_iter().rev() {
-                        self.element(field, part.number(), element.get(), Some(child))?;
-                    }
+                    self.list(field, part.number(), element.get(), node)?;
                 }
                 Shape::Scalar(Scalar::Bool) => self.out.varint_field(part.number(), u64::from(allows)),
                 _ => {}

@@ -64,12 +64,12 @@ fn pieces_of_a_message_merge_and_the_last_scalar_wins() {
 #[test]
 fn lists_and_watch_frames_are_assembled() {
     let item = named("core.v1.ConfigMap");
-    let mut list = ListWriter::new(item);
-    for name in ["a", "b"] {
-        list.push(format!(r#"{{"kind":"ConfigMap","metadata":{{"name":"{name}"}}}}"#).as_bytes()).expect("item");
+    let mut list = ListWriter::new(item, 10);
+    for name in ["b", "a"] {
+        list.push_front(format!(r#"{{"kind":"ConfigMap","metadata":{{"name":"{name}"}}}}"#).as_bytes()).expect("item");
     }
-    assert!(list.push(b"[]").is_err(), "an item that is no object");
-    let bytes = list.finish("v1", "ConfigMapList", br#"{"resourceVersion":"7"}"#).expect("list").concat();
+    let bytes = list.finish("v1", "ConfigMapList", br#"{"resourceVersion":"7"}"#).expect("list");
+    assert!(ListWriter::new(item, 0).push_front(b"[]").is_err(), "an item that is no object");
     let want = r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"a"}},{"metadata":{"name":"b"}}]}"#;
     assert_eq!(String::from_utf8(envelope_to_json(&bytes).expect("decoded")).expect("UTF-8"), want);
     let whole = json_to_envelope(

@@ -2,6 +2,8 @@
 //!
 //! Writing backwards means that a message's length is known when its prefix is due, as in upstream's generated code.
 
+use bytes::Bytes;
+
 /// Why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -141,19 +143,31 @@ impl Writer {
         self.buffer
     }
 
+    /// As [`Self::into_bytes`], without moving them; the room before them stays taken.
+    pub(super) fn into_shared(self) -> Bytes {
+        Bytes::from(self.buffer).slice(self.start..)
+    }
+
+    fn grow(&mut self, room: usize) {
+        let grow = self.buffer.len().max(room).max(64);
+        let mut larger = vec![0; self.buffer.len() + grow];
+        larger[self.start + grow..].copy_from_slice(&self.buffer[self.start..]);
+        self.buffer = larger;
+        self.start += grow;
+    }
+
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if self.start < bytes.len() {
-            let grow = self.buffer.len().max(bytes.len()).max(64);
-            let mut larger = vec![0; self.buffer.len() + grow];
-            larger[self.start + grow..].copy_from_slice(&self.buffer[self.start..]);
-            self.buffer = larger;
-            self.start += grow;
+            self.grow(bytes.len());
         }
         self.start -= bytes.len();
         self.buffer[self.start..self.start + bytes.len()].copy_from_slice(bytes);
     }
 
     pub(super) fn varint(&mut self, mut value: u64) {
+        if value < 0x80 {
+            return self.bytes(&[value as u8]);
+        }
         let mut encoded = [0u8; 10];
         let mut length = 0;
         while value >= 0x80 {

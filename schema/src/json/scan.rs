@@ -186,6 +186,7 @@ impl<'a> Scanner<'a> {
         let mut kind = NodeKind::String;
         self.at += 1;
         loop {
+            self.skip_plain();
             match self.peek().ok_or(SyntaxError::UnexpectedEnd)? {
                 b'"' => break,
                 b'\\' => {
@@ -201,6 +202,17 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         self.push(kind, start);
         Ok(())
+    }
+
+    /// Steps over characters that stand for themselves, eight at once: what strings mostly are.
+    fn skip_plain(&mut self) {
+        while let Some(block) = self.text.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            let special = special(u64::from_le_bytes(*block));
+            self.at += special.trailing_zeros() as usize / 8;
+            if special != 0 {
+                return;
+            }
+        }
     }
 
     /// Steps over one character that is not ASCII. A broken one is accepted, as upstream does, and marked for repair.
@@ -265,5 +277,31 @@ impl<'a> Scanner<'a> {
             self.digits("in exponent of numeric literal")?;
         }
         Ok(())
+    }
+}
+
+/// Of eight bytes, the first being the lowest: the top bit of the first control character, quote, backslash or byte beyond
+/// ASCII is set, and none below it.
+fn special(block: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A byte below `limit`, and perhaps some above it, to which it lends.
+    let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes;
+    let is = |byte: u8| below(block ^ (ONES * u64::from(byte)), 1);
+    (below(block, 0x20) | is(b'"') | is(b'\\') | block) & (ONES << 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::special;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_first_special_byte_is_found(block: [u8; 8], plain: [bool; 8]) {
+            let block: [u8; 8] = std::array::from_fn(|at| if plain[at] { b'a' + block[at] % 26 } else { block[at] });
+            let is_special = |byte: &u8| !matches!(byte, 0x20..0x80) || matches!(byte, b'"' | b'\\');
+            let first = special(u64::from_le_bytes(block)).trailing_zeros() as usize / 8;
+            prop_assert_eq!(first, block.iter().position(is_special).unwrap_or(8));
+        }
     }
 }

@@ -4,7 +4,8 @@ use apimachinery::{GroupVersionKind, Status};
 use bytes::Bytes;
 use schema::codec;
 
-fn type_of(kind: &GroupVersionKind) -> Result<&'static schema::Type, Status> {
+/// The type of a kind; 406 for kinds without a protobuf form.
+pub fn type_of(kind: &GroupVersionKind) -> Result<&'static schema::Type, Status> {
     let found = schema::kind(kind).filter(|t| t.has_protobuf());
     found.ok_or_else(|| Status::not_acceptable(&["application/json", "application/yaml"]))
 }

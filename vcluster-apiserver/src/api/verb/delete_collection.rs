@@ -7,11 +7,11 @@ use super::list;
 use crate::request::body::Body;
 use crate::request::negotiate::{self, Offer};
 use crate::request::options::ListOptions;
-use apimachinery::{GroupVersionKind, Status};
+use apimachinery::Status;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-/// Deletes what the selectors find, in the order of the list. Not atomic: it stops at the first refusal.
+/// Deletes what the selectors find, in the order of the list. Not atomic: it stops at a refusal.
 pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>, Status> {
     let resource = &call.target.resource;
     let accepted = negotiate::response(&call.headers, call.query.get("pretty"), Offer::TRANSIENT)?;
@@ -19,9 +19,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let options = super::delete::options(call, &body)?;
     let selection = Selection::parse(resource, &list_options.label_selector, &list_options.field_selector)?;
     let page = list::page(api, call, &list_options, &selection).await?;
-    let items: Vec<storage::Stored> = page.items.iter().map(|entry| entry.object.clone()).collect();
-    api.store.delete_all(&call.cx, &call.target, &items, &options).await?;
-    let json = list::write(api, resource, &accepted, Include::Metadata, &page)?;
-    let kind = GroupVersionKind::new(&*resource.kind.group, &*resource.kind.version, &*resource.list_kind);
-    encode::respond(&http::HeaderMap::new(), StatusCode::OK, &accepted, &kind, json.into())
+    api.store.delete_all(&call.cx, &call.target, &page.items, &options).await?;
+    let bytes = page.write(resource, &accepted, Include::Metadata, api.store.clock.now())?;
+    Ok(encode::answer(&http::HeaderMap::new(), StatusCode::OK, &accepted, bytes))
 }

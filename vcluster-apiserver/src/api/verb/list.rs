@@ -1,20 +1,20 @@
-//! GET of a collection: which revision, which page, and the list as a concatenation of stored bytes.
+//! GET of a collection: which revision, and which page.
 
+use super::super::page::Listed;
 use super::super::selection::Selection;
-use super::super::table::{Include, Table};
+use super::super::table::Include;
 use super::super::{Api, Call, encode as form};
 use super::get::{parse_version, reach};
-use crate::registry::resource::Resource;
 use crate::registry::store::storage_status;
 use crate::request::body::Body;
-use crate::request::negotiate::{self, Accepted, Form, Offer};
+use crate::request::negotiate::{self, Form, Offer};
 use crate::request::options::ListOptions;
+use apimachinery::Status;
 use apimachinery::continue_token::{decode, encode};
-use apimachinery::{GroupVersionKind, Status};
 use http::{Response, StatusCode};
 use std::sync::Arc;
 use storage::cache::EntryPage;
-use storage::{Entry, Range, Revision};
+use storage::{Range, Revision};
 
 pub async fn serve(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let resource = &call.target.resource;
@@ -29,18 +29,8 @@ pub async fn serve(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     }
     let selection = Selection::parse(resource, &options.label_selector, &options.field_selector)?;
     let page = page(api, call, &options, &selection).await?;
-    let json = write(api, resource, &accepted, include, &page)?;
-    let kind = list_kind(resource, &accepted.form);
-    form::respond(&call.headers, StatusCode::OK, &accepted, &kind, json.into())
-}
-
-/// A page of a list, and what its metadata says.
-pub struct Listed {
-    pub items: Vec<Arc<Entry>>,
-    pub revision: Revision,
-    pub continue_: String,
-    /// Known only without selectors.
-    pub remaining: Option<usize>,
+    let bytes = page.write(resource, &accepted, include, api.store.clock.now())?;
+    Ok(form::answer(&call.headers, StatusCode::OK, &accepted, bytes))
 }
 
 /// Finds the page that the options ask for: see section 7 of upstream's API concepts, "resource versions".
@@ -125,87 +115,4 @@ fn expired_page(range: &Range) -> Status {
         status.metadata.continue_ = token(&after.0, &after.1, -1);
     }
     status
-}
-
-fn list_kind(resource: &Resource, form: &Form) -> GroupVersionKind {
-    match form {
-        Form::Table(v) => GroupVersionKind::new("meta.k8s.io", v.as_str(), "Table"),
-        Form::PartialMetadata(v) | Form::PartialMetadataList(v) => {
-            GroupVersionKind::new("meta.k8s.io", v.as_str(), "PartialObjectMetadataList")
-        }
-        Form::Object | Form::Discovery(_) => {
-            GroupVersionKind::new(&*resource.kind.group, &*resource.kind.version, &*resource.list_kind)
-        }
-    }
-}
-
-/// The JSON of a page in the form that was asked for.
-pub fn write(
-    api: &Api,
-    resource: &Resource,
-    accepted: &Accepted,
-    include: Include,
-    page: &Listed,
-) -> Result<Vec<u8>, Status> {
-    if let Form::Table(version) = &accepted.form {
-        let mut table = Table::new(resource, version, include, api.store.clock.now());
-        for item in &page.items {
-            table.add(&form::served(resource, &item.body)?)?;
-        }
-        return Ok(table.finish(&page.revision.to_string(), &page.continue_, page.remaining));
-    }
-    let kind = list_kind(resource, &accepted.form);
-    let size: usize = page.items.iter().map(|item| item.body.len()).sum();
-    let mut out = Vec::with_capacity(size + 256);
-    out.extend_from_slice(
-        format!(
-            "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{{\"resourceVersion\":\"{}\"",
-            kind.kind,
-            kind.api_version(),
-            page.revision
-        )
-        .as_bytes(),
-    );
-    if !page.continue_.is_empty() {
-        out.extend_from_slice(format!(",\"continue\":\"{}\"", page.continue_).as_bytes());
-    }
-    if let Some(remaining) = page.remaining {
-        out.extend_from_slice(format!(",\"remainingItemCount\":{remaining}").as_bytes());
-    }
-    out.extend_from_slice(b"},\"items\":[");
-    let prefix = resource.type_prefix();
-    for (index, item) in page.items.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        match &accepted.form {
-            Form::PartialMetadataList(version) => {
-                form::partial(&mut out, resource.strategy.field_annotation(), version, &item.body)?;
-            }
-            _ => write_item(&mut out, resource, prefix.as_bytes(), item)?,
-        }
-    }
-    out.extend_from_slice(b"]}");
-    Ok(out)
-}
-
-/// One item of a typed list, which does not repeat kind and version; items of custom resource lists do.
-fn write_item(out: &mut Vec<u8>, resource: &Resource, prefix: &[u8], item: &Entry) -> Result<(), Status> {
-    if resource.model.items_are_typed() {
-        out.extend_from_slice(&form::served(resource, &item.body)?);
-        return Ok(());
-    }
-    if resource.stored.conversion.is_none()
-        && let Some(rest) = item.body.strip_prefix(prefix)
-    {
-        out.push(b'{');
-        out.extend_from_slice(rest);
-        return Ok(());
-    }
-    let body = form::served(resource, &item.body)?;
-    let mut map: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(&body).map_err(|e| Status::internal(e.to_string()))?;
-    map.remove("kind");
-    map.remove("apiVersion");
-    serde_json::to_writer(&mut *out, &map).map_err(|e| Status::internal(e.to_string()))
 }

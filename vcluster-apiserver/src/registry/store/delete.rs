@@ -9,8 +9,14 @@ use crate::request::RequestCx;
 use crate::request::options::{DeleteOptions, Propagation};
 use apimachinery::{GroupResource, Object, Status};
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use serde_json::Value;
-use storage::{Check, Stored, Write};
+use std::sync::Arc;
+use storage::{Check, Entry, Stored, Write};
+
+/// How many deletions of a collection run at once; upstream's `--delete-collection-workers`.
+const AT_ONCE: usize = 64;
 
 /// What a deletion left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,24 +140,30 @@ impl Store {
         Step::Mark(object)
     }
 
-    /// Deletes every listed object; those that vanish in between do not matter. Answers the bodies as they were listed.
+    /// Deletes every listed object; those that vanish in between do not matter. The deletions begin in the order of the
+    /// list, some at once: the store commits together what waits together. After a refusal none begins any more.
     pub async fn delete_all(
         &self,
         cx: &RequestCx,
         target: &Target,
-        items: &[Stored],
+        items: &[Arc<Entry>],
         options: &DeleteOptions,
     ) -> Result<(), Status> {
         warn_of_dependents(cx, target, options);
-        for item in items {
-            let one =
-                Target { namespace: item.key.namespace.to_string(), name: item.key.name.to_string(), ..target.clone() };
-            match self.delete(cx, &one, options).await {
-                Err(status) if status.code != 404 => return Err(status),
-                _ => {}
+        let mut items = items.iter();
+        let mut running = FuturesOrdered::new();
+        loop {
+            running.extend(items.by_ref().take(AT_ONCE - running.len()).map(|item| {
+                let (namespace, name) = (item.key.namespace.to_string(), item.key.name.to_string());
+                let one = Target { namespace, name, ..target.clone() };
+                async move { self.delete(cx, &one, options).await }
+            }));
+            match running.next().await {
+                None => return Ok(()),
+                Some(Err(status)) if status.code != 404 => return Err(status),
+                Some(_) => {}
             }
         }
-        Ok(())
     }
 }
 
