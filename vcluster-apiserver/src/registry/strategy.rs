@@ -88,6 +88,11 @@ pub trait Strategy: Send + Sync + 'static {
         &[]
     }
 
+    /// Whether an empty list in the place of none counts as a change: kinds that upstream compares with `reflect.DeepEqual`.
+    fn counts_empties(&self) -> bool {
+        false
+    }
+
     /// What of the object counts as desired state for the generation: all but `metadata` and `status` by default.
     fn desired_changed(&self, new: &Object, old: &Object) -> bool {
         let rest = |o: &Object| -> BTreeMap<String, Value> {

@@ -45,6 +45,8 @@ pub struct Ruled {
     pub generation: bool,
     /// The metadata that counts as desired state too.
     pub counted: &'static [&'static str],
+    /// Whether an empty list in the place of none counts as a change of it.
+    pub counts_empties: bool,
     /// Whether an update must say which version it replaces.
     pub conditional: bool,
     /// Whether PUT of a missing object creates it.
@@ -70,6 +72,7 @@ impl Ruled {
         update: |_, _, _| {},
         generation: false,
         counted: &[],
+        counts_empties: false,
         conditional: false,
         created_by_put: false,
     };
@@ -125,6 +128,10 @@ impl Strategy for Ruled {
 
     fn has_generation(&self) -> bool {
         self.generation
+    }
+
+    fn counts_empties(&self) -> bool {
+        self.counts_empties
     }
 
     fn counted_metadata(&self) -> &'static [&'static str] {

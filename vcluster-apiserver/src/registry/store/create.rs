@@ -4,12 +4,13 @@ use super::{ATTEMPTS, Outcome, Store, storage_status, timestamp};
 use crate::admission::Operation;
 use crate::backend::{Transaction, unsealed};
 use crate::registry::metadata;
-use crate::registry::model::Tracking;
+use crate::registry::model::{Model, Tracking};
 use crate::registry::resource::Target;
 use crate::request::RequestCx;
 use crate::request::options::WriteOptions;
 use apimachinery::{Object, Status};
 use serde_json::Value;
+use std::sync::Arc;
 use storage::{Check, Write};
 
 /// Upstream's `maxNameGenerationCreateAttempts`.
@@ -116,24 +117,20 @@ impl Store {
         target.resource.strategy.default(object);
     }
 
+    /// The fields of the form in which the target's objects are stored.
+    pub(super) fn stored_model(target: &Target) -> Arc<dyn Model> {
+        let stored = &target.resource.stored;
+        match stored.conversion {
+            Some(_) => crate::registry::builtin::model(&stored.kind),
+            None => target.resource.model.clone(),
+        }
+    }
+
     /// Writes out what upstream's types always have (an empty `status`, `replicas: 0`) after admission and strategy had
     /// their way with the object.
     pub(super) fn canonical(target: &Target, object: &mut Object) -> Result<(), Status> {
-        let stored = &target.resource.stored;
-        let result = match stored.conversion {
-            Some(_) => crate::registry::builtin::model(&stored.kind).normalize(object),
-            None => target.resource.model.normalize(object),
-        };
+        let result = Self::stored_model(target).normalize(object);
         result.map(|_| ()).map_err(|why| Status::bad_request(format!("{}: {why}", target.resource.kind.kind)))
-    }
-
-    /// Upstream writes every object, even of a dry run, and reads it again.
-    pub(super) fn forget_empties(target: &Target, object: &mut Object) {
-        let stored = &target.resource.stored;
-        match stored.conversion {
-            Some(_) => crate::registry::builtin::model(&stored.kind).forget_empties(object),
-            None => target.resource.model.forget_empties(object),
-        }
     }
 
     async fn create_named(
@@ -149,7 +146,8 @@ impl Store {
             self.before_create(cx, &target, &mut object)?;
             // Some kinds name themselves.
             let target = Target { name: object.name().to_owned(), ..target.clone() };
-            Self::forget_empties(&target, &mut object);
+            // Upstream writes every object, even of a dry run, and reads it again.
+            Self::stored_model(&target).forget_empties(&mut object);
             let mut transaction = Transaction::default();
             let attributes = Self::attributes(&target, Operation::Create, &target.name, options.dry_run, None);
             self.approve(cx, &attributes, &object, &mut transaction).await?;

@@ -160,7 +160,7 @@ impl Store {
         resource.strategy.default(&mut new);
         Self::check_version(target, &mut new, stored)?;
         Self::before_update(cx, target, &mut new, &live)?;
-        Self::forget_empties(target, &mut new);
+        Self::stored_model(target).forget_empties(&mut new);
 
         let mut transaction = Transaction::default();
         self.approve(cx, &attributes, &new, &mut transaction).await?;
@@ -223,6 +223,10 @@ impl Store {
         let strategy = &resource.strategy;
         place(new, target)?;
         keep(new, old, "generation");
+        let model = Self::stored_model(target);
+        if !strategy.counts_empties() {
+            model.align_empties(new, old);
+        }
         match target.subresource.as_str() {
             "" => {
                 if resource.has_status() {
@@ -258,6 +262,7 @@ impl Store {
         if new.at(&["metadata", "deletionGracePeriodSeconds"]).is_none_or(Value::is_null) {
             keep(new, old, "deletionGracePeriodSeconds");
         }
+        model.align_empties(new, old);
         Self::canonical(target, new)?;
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
         errors.extend(metadata::validate_update(new, old));

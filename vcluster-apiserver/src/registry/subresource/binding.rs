@@ -66,7 +66,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     status.code = 201;
     let value = serde_json::to_value(&status).unwrap_or_default();
     let answer = Object::from_value(value).unwrap_or_default();
-    answer_object(StatusCode::CREATED, &accepted, &GroupVersionKind::new("", "v1", "Status"), &answer)
+    answer_object(StatusCode::CREATED, &accepted, &GroupVersionKind::new("", "v1", "Status"), answer)
 }
 
 struct Bind {
