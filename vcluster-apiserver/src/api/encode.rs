@@ -136,7 +136,11 @@ pub fn respond(
     kind: &GroupVersionKind,
     json: Bytes,
 ) -> Result<Response<Body>, Status> {
-    let bytes = write(accepted, kind, json)?;
+    Ok(finished(headers, code, accepted, write(accepted, kind, json)?))
+}
+
+/// The same of bytes that are encoded already.
+pub fn finished(headers: &HeaderMap, code: StatusCode, accepted: &Accepted, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(body::empty());
     *response.status_mut() = code;
     let out = response.headers_mut();
@@ -151,7 +155,7 @@ pub fn respond(
     };
     out.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     *response.body_mut() = body::full(bytes);
-    Ok(response)
+    response
 }
 
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {

@@ -1,7 +1,7 @@
 //! Update and patch: one closure `(live) -> new` and everything behind it, run again whenever another writer was faster.
 
 use super::create::{place, wipe};
-use super::{ATTEMPTS, Outcome, Store, storage_status, tree};
+use super::{ATTEMPTS, Outcome, Store, storage_status, timestamp, tree};
 use crate::admission::Operation;
 use crate::backend::{Transaction, unsealed};
 use crate::registry::metadata;
@@ -9,7 +9,7 @@ use crate::registry::resource::Target;
 use crate::registry::subresource::facet;
 use crate::request::RequestCx;
 use crate::request::options::WriteOptions;
-use apimachinery::field::{FieldError, Path};
+use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{GroupVersionKind, Object, Status};
 use serde_json::Value;
 use storage::{Check, Revision, Stored, Write};
@@ -145,7 +145,7 @@ impl Store {
         }
         let mut new = change.apply(Some(&shown))?;
         check_identity(&new, target)?;
-        Self::settle(target, &mut new);
+        self.settle(target, &mut new);
         if !change.tracks_itself() {
             let mut tracking = self.tracking(target, options);
             if let Some(subresource) = change.through() {
@@ -159,7 +159,11 @@ impl Store {
         self.admit(cx, &attributes, &mut new).await?;
         resource.strategy.default(&mut new);
         Self::check_version(target, &mut new, stored)?;
-        Self::before_update(cx, target, &mut new, &live)?;
+        let refused = match target.subresource.as_str() {
+            "status" => self.disallowed(target, &new, Some(&live)).await?,
+            _ => ErrorList::new(),
+        };
+        self.before_update(cx, target, &mut new, &live, refused)?;
         Self::stored_model(target).forget_empties(&mut new);
 
         let mut transaction = Transaction::default();
@@ -217,8 +221,16 @@ impl Store {
         Ok(())
     }
 
-    /// Upstream's `rest.BeforeUpdate`, for the resource itself and for those subresources that show it.
-    fn before_update(cx: &RequestCx, target: &Target, new: &mut Object, old: &Object) -> Result<(), Status> {
+    /// Upstream's `rest.BeforeUpdate`, for the resource itself and for those subresources that show it; `refused` was found
+    /// before.
+    fn before_update(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
+        new: &mut Object,
+        old: &Object,
+        refused: ErrorList,
+    ) -> Result<(), Status> {
         let resource = &target.resource;
         let strategy = &resource.strategy;
         place(new, target)?;
@@ -233,9 +245,11 @@ impl Store {
                     restore(new, old, "status");
                 }
                 strategy.prepare_update(new, old);
+                strategy.stamp(new, Some(old), &timestamp(self.clock.now()));
                 if strategy.has_generation() && strategy.desired_changed(new, old) {
                     new.metadata_mut().insert("generation".into(), (old.generation() + 1).into());
                 }
+                strategy.forget(new);
             }
             "status" => {
                 facet::keep_only_status(new, old);
@@ -265,6 +279,7 @@ impl Store {
         model.align_empties(new, old);
         Self::canonical(target, new)?;
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
+        errors.extend(refused);
         errors.extend(metadata::validate_update(new, old));
         errors.extend(metadata::validate_finalizer_names(new, &resource.gvr.group, true));
         errors.extend(match target.subresource.as_str() {
