@@ -107,7 +107,9 @@ pub fn report(cx: &RequestCx, validation: FieldValidation, found: Vec<String>) -
         FieldValidation::Ignore => Ok(()),
         FieldValidation::Warn => {
             for text in found {
-                cx.warn(text);
+                // What a YAML reader found is one text of several lines.
+                let lines = text.strip_prefix("yaml: unmarshal errors:\n").unwrap_or(&text).split('\n');
+                lines.for_each(|line| cx.warn(line.trim()));
             }
             Ok(())
         }

@@ -22,7 +22,7 @@ static TIME: LazyLock<Regex> =
 /// documents that are compared themselves.
 static CHOSEN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b192\.0\.2\.10:\d+|hash=[0-9A-F]{128}",
+        r#"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b192\.0\.2\.10:\d+|hash=[0-9A-F]{128}|healthCheckNodePort\\+":\d+"#,
     )
 });
 /// Resource versions within texts.

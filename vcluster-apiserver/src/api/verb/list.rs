@@ -150,7 +150,7 @@ pub fn write(
     if let Form::Table(version) = &accepted.form {
         let mut table = Table::new(resource, version, include, api.store.clock.now());
         for item in &page.items {
-            table.add(&form::served(resource, &item.body)?)?;
+            table.add(&item.body)?;
         }
         return Ok(table.finish(&page.revision.to_string(), &page.continue_, page.remaining));
     }
@@ -171,6 +171,10 @@ pub fn write(
     }
     if let Some(remaining) = page.remaining {
         out.extend_from_slice(format!(",\"remainingItemCount\":{remaining}").as_bytes());
+    }
+    if matches!(accepted.form, Form::PartialMetadataList(_)) && page.items.is_empty() {
+        out.extend_from_slice(b"},\"items\":null}");
+        return Ok(out);
     }
     out.extend_from_slice(b"},\"items\":[");
     let prefix = resource.type_prefix();

@@ -94,13 +94,11 @@ impl Store {
         let served = |object: &Object| {
             let mut served = object.clone();
             conversion.to_served(&mut served, &target.resource.kind);
-            served
+            // What the served version always has, the stored one may leave out.
+            model.normalize(&mut served).ok().map(|_| served)
         };
-        let mut shown = served(object);
-        if model.normalize(&mut shown).is_err() {
-            return;
-        }
-        model.track_update(live.map(served).as_ref(), &mut shown, tracking);
+        let Some(mut shown) = served(object) else { return };
+        model.track_update(live.and_then(served).as_ref(), &mut shown, tracking);
         match shown.metadata_mut().remove("managedFields") {
             Some(managers) => object.metadata_mut().insert("managedFields".to_owned(), managers),
             None => object.metadata_mut().remove("managedFields"),

@@ -142,6 +142,7 @@ impl Store {
         let mut shown = live.clone();
         if let Some(conversion) = resource.stored.conversion {
             conversion.to_served(&mut shown, &resource.kind);
+            resource.model.normalize(&mut shown).map_err(Status::internal)?;
         }
         let mut new = change.apply(Some(&shown))?;
         check_identity(&new, target)?;
