@@ -3,8 +3,10 @@
 //! Reads what Go's `time.Parse` reads with the layouts of `metav1.Time` and `metav1.MicroTime`; times print in UTC.
 
 pub mod duration;
+mod zone;
 
 pub use duration::{format_go_duration, human_duration, parse_go_duration};
+pub use zone::is_zone;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;

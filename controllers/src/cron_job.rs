@@ -4,8 +4,6 @@
 //! for, so that none is made twice. Time zones other than UTC need a database of zones that is not built in; they are
 //! refused with an event. Woken by CronJobs, their Jobs and the schedule.
 
-mod schedule;
-
 use crate::controller::{Controller, Descriptor, Watch};
 use crate::job::finished;
 use crate::meta::{Meta, controller_reference, object_reference};
@@ -13,11 +11,11 @@ use crate::plan::{Announce, Plan};
 use crate::pods;
 use crate::queue::Key;
 use crate::recorder::stamp;
+use apimachinery::cron::{self, Schedule};
 use informer::{Informers, Store};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use schedule::Schedule;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,14 +163,15 @@ fn delete(cron_job: &CronJob, job: &Job, plan: &mut Plan) {
 /// Makes the Job of the last time that is due, if it is not made yet and may be.
 fn run_due(cron_job: &CronJob, jobs: &[Arc<Job>], status: &mut Value, now: Timestamp, plan: &mut Plan) {
     let spec = &cron_job.spec;
-    if let Some(zone) = spec.time_zone.as_deref().filter(|zone| !matches!(*zone, "UTC" | "Etc/UTC")) {
+    let zone = spec.time_zone.as_deref().or_else(|| cron::zone(&spec.schedule));
+    if let Some(zone) = zone.filter(|zone| !matches!(*zone, "UTC" | "Etc/UTC")) {
         plan.warning(cron_job, "UnknownTimeZone", format!("invalid timeZone: \"{zone}\": only UTC is known here"));
         return;
     }
     if spec.suspend == Some(true) {
         return;
     }
-    let Some(schedule) = Schedule::parse(&spec.schedule) else {
+    let Ok(schedule) = Schedule::parse(&spec.schedule) else {
         let words = format!("unparseable schedule: \"{}\"", spec.schedule);
         plan.warning(cron_job, "UnparseableSchedule", words);
         return;

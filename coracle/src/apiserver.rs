@@ -143,6 +143,7 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
             configuration: document(issuer.discovery(&issuer_name)),
             keys: document(issuer.key_set()),
         },
+        address: endpoint.address(),
         deadline: DEADLINE,
     };
     let server = Server::guarded_by(config, guards);
@@ -201,13 +202,14 @@ impl Args {
         let tls = keys.tls(names, &self.guarding.front_proxy()?.0, clock.clone())?;
         let server = format!("https://{}", SocketAddr::new(self.advertise, address.port()));
         keys.write_kubeconfig(&self.data_dir.join("admin.kubeconfig"), &server, &*clock)?;
+        let rng: Arc<dyn Rng> = Arc::new(SeededRng::from_entropy());
         let parts = Parts {
             keys,
             cache,
             clock,
-            rng: Arc::new(SeededRng::from_entropy()),
             connector: Arc::new(Unconnected),
-            addresses: Arc::new(Local(network)),
+            addresses: Arc::new(Local { network, rng: rng.clone() }),
+            rng,
             endpoint: Endpoint {
                 service,
                 addresses: vec![self.advertise],

@@ -20,8 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Serves the documents. They take a millisecond to make and are made when asked for; what stays are the tags of the
 /// aggregated ones, by which clients ask again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Discovery {
+    /// Where the server says that it is to be reached: `HOST:PORT`.
+    address: String,
     tags: Mutex<Option<Tags>>,
 }
 
@@ -67,6 +69,10 @@ pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 impl Discovery {
+    pub fn new(address: String) -> Self {
+        Self { address, tags: Mutex::default() }
+    }
+
     /// Answers `/api`, `/api/v1`, `/apis`, `/apis/GROUP` and `/apis/GROUP/VERSION`.
     pub fn serve(
         &self,
@@ -77,13 +83,17 @@ impl Discovery {
     ) -> Result<Response<Body>, Status> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let pretty = query.get("pretty");
+        // The aggregator, which has no router, answers the two documents about groups.
+        if !matches!(parts.as_slice(), ["apis"] | ["apis", _]) {
+            negotiate::route(headers, "get")?;
+        }
         if let ["api" | "apis"] = parts.as_slice() {
             let accepted = negotiate::response(headers, pretty, Offer::DISCOVERY)?;
             if let Form::Discovery(_) = accepted.form {
                 return self.aggregated(snapshot, parts[0] == "api", &accepted, headers);
             }
             let kind = if parts[0] == "api" { "APIVersions" } else { "APIGroupList" };
-            let value = if parts[0] == "api" { legacy::core() } else { legacy::groups(snapshot) };
+            let value = if parts[0] == "api" { legacy::core(&self.address) } else { legacy::groups(snapshot) };
             return plain(&accepted, kind, &value);
         }
         let accepted = negotiate::response(headers, pretty, Offer::TRANSIENT)?;
@@ -152,7 +162,11 @@ impl Discovery {
 }
 
 fn plain(accepted: &Accepted, kind: &str, value: &Value) -> Result<Response<Body>, Status> {
-    let kind = GroupVersionKind::new("", "v1", kind);
-    let empty = HeaderMap::new();
-    crate::api::encode::respond(&empty, StatusCode::OK, accepted, &kind, value.to_string().into())
+    let version = value["apiVersion"].as_str().unwrap_or_default();
+    let (kind, json) = (GroupVersionKind::new("", "v1", kind), value.to_string());
+    let bytes = match accepted.encoding {
+        Encoding::Protobuf => codec::to_protobuf_as(&kind, version, json.as_bytes())?,
+        _ => crate::api::encode::write(accepted, &kind, json.into())?,
+    };
+    Ok(crate::api::encode::finished(&HeaderMap::new(), StatusCode::OK, accepted, bytes))
 }

@@ -49,6 +49,8 @@ pub struct Config {
     pub health: Arc<Health>,
     /// Bodies of `/.well-known/openid-configuration` and `/openid/v1/jwks`.
     pub issuer: IssuerDocuments,
+    /// Where clients are told to reach the server: `HOST:PORT`.
+    pub address: String,
     /// How long a short request may take.
     pub deadline: Duration,
 }
@@ -113,7 +115,7 @@ impl Server {
                 authenticator: config.authenticator,
                 authorizer: config.authorizer,
                 health: config.health,
-                discovery: Discovery::default(),
+                discovery: Discovery::new(config.address),
                 openapi: OpenApi::default(),
                 issuer: config.issuer,
                 deadline: config.deadline,

@@ -13,7 +13,7 @@ use crate::server::bootstrap::Endpoint;
 use crate::server::guards::Guards;
 use crate::server::health::Health;
 use crate::server::{Config, DEADLINE, IssuerDocuments, Server};
-use apimachinery::clock::{FixedClock, SeededRng};
+use apimachinery::clock::{FixedClock, Rng, SeededRng};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -102,6 +102,13 @@ impl TestServer {
             node_ports: (30000, 32767),
         };
         let guards = guards(cache.clone(), clock.clone()).await;
+        let endpoint = Endpoint {
+            service: [10, 96, 0, 1].into(),
+            addresses: vec![[192, 0, 2, 1].into()],
+            port: 6443,
+            service_cidr: "10.96.0.0/16".to_owned(),
+        };
+        let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
         let config = Config {
             cache: cache.clone(),
             registry: Arc::new(Registry::new(snapshot)),
@@ -110,20 +117,15 @@ impl TestServer {
             admission,
             special,
             connector: Arc::new(Unconnected),
-            addresses: Arc::new(Local(network)),
+            addresses: Arc::new(Local { network, rng: rng.clone() }),
             clock: clock.clone(),
-            rng: Arc::new(SeededRng::new(1)),
+            rng,
             health: Arc::new(Health::new()),
             issuer: IssuerDocuments::default(),
+            address: endpoint.address(),
             deadline: DEADLINE,
         };
         let server = Server::guarded_by(config, guards);
-        let endpoint = Endpoint {
-            service: [10, 96, 0, 1].into(),
-            addresses: vec![[192, 0, 2, 1].into()],
-            port: 6443,
-            service_cidr: "10.96.0.0/16".to_owned(),
-        };
         server.bootstrap(&endpoint).await?;
         Ok(Self { server, clock, cache })
     }

@@ -97,8 +97,6 @@ pub(super) fn is_omitted(field: &Field, value: &Value) -> bool {
     }
     match (field.shape(), value) {
         (Shape::List(_) | Shape::Wrapped(_) | Shape::Map(_), Value::Null) => true,
-        (Shape::List(_) | Shape::Wrapped(_), Value::Array(list)) => list.is_empty(),
-        (Shape::Map(_), Value::Object(map)) => map.is_empty(),
         (Shape::Scalar(Scalar::String), Value::String(text)) => text.is_empty(),
         (Shape::Scalar(Scalar::Bytes), Value::String(text)) => text.is_empty(),
         (Shape::Scalar(Scalar::Bytes | Scalar::Any), Value::Null) => true,

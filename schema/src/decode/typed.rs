@@ -132,6 +132,11 @@ impl<'a> Decoder<'a> {
         for member in t.members() {
             let read = values.iter_mut().find(|(field, _)| std::ptr::eq(*field, member));
             let value = match read.and_then(|(_, value)| value.take()) {
+                // Go tells an empty list that was sent from none.
+                Some(value @ (Value::Array(_) | Value::Object(_))) => {
+                    map.insert(member.json_name().into(), value);
+                    continue;
+                }
                 Some(value) => value,
                 None if member.is_pointer() && member.omit_empty() => continue,
                 None if member.is_pointer() => Value::Null,

@@ -12,7 +12,12 @@ pub fn type_of(kind: &GroupVersionKind) -> Result<&'static schema::Type, Status>
 
 /// JSON of a kind as a protobuf envelope; 406 for kinds without a protobuf form.
 pub fn to_protobuf(kind: &GroupVersionKind, json: &[u8]) -> Result<Bytes, Status> {
-    codec::json_to_envelope(type_of(kind)?, &kind.api_version(), &kind.kind, json)
+    to_protobuf_as(kind, &kind.api_version(), json)
+}
+
+/// The same under another version: upstream's oldest documents have none.
+pub fn to_protobuf_as(kind: &GroupVersionKind, api_version: &str, json: &[u8]) -> Result<Bytes, Status> {
+    codec::json_to_envelope(type_of(kind)?, api_version, &kind.kind, json)
         .map(Into::into)
         .map_err(|e| Status::internal(e.to_string()))
 }

@@ -50,34 +50,9 @@ pub fn object(
         return Err(cannot_handle(expected.kind, &format!("strict decoding error: {}", strict.join(", "))));
     }
     report(cx, validation, strict)?;
-    clear_managers(&json, &mut object);
     object.set_gvk(expected.kind);
     expected.model.default(&mut object);
     Ok(object)
-}
-
-/// An empty list of managers means that they are to be forgotten. Go's decoder keeps it apart from an absent one; the
-/// canonical form does not, so it is said with one empty entry, which means the same.
-fn clear_managers(json: &[u8], object: &mut Object) {
-    if object.metadata().is_some_and(|m| m.contains_key("managedFields")) {
-        return;
-    }
-    #[derive(serde::Deserialize)]
-    struct Sent<'a> {
-        #[serde(borrow, default)]
-        metadata: Option<SentMetadata<'a>>,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct SentMetadata<'a> {
-        #[serde(borrow, default)]
-        managed_fields: Option<&'a serde_json::value::RawValue>,
-    }
-    let sent = serde_json::from_slice::<Sent<'_>>(json).ok();
-    let sent = sent.and_then(|sent| sent.metadata?.managed_fields);
-    if sent.is_some_and(|list| list.get() != "null") {
-        object.metadata_mut().insert("managedFields".to_owned(), serde_json::json!([{}]));
-    }
 }
 
 /// 400 for a body whose kind cannot be told.
@@ -132,7 +107,9 @@ pub fn report(cx: &RequestCx, validation: FieldValidation, found: Vec<String>) -
         FieldValidation::Ignore => Ok(()),
         FieldValidation::Warn => {
             for text in found {
-                cx.warn(text);
+                // What a YAML reader found is one text of several lines.
+                let lines = text.strip_prefix("yaml: unmarshal errors:\n").unwrap_or(&text).split('\n');
+                lines.for_each(|line| cx.warn(line.trim()));
             }
             Ok(())
         }

@@ -36,20 +36,19 @@ pub fn shape(
     stored: &Bytes,
     now: jiff::Timestamp,
 ) -> Result<(GroupVersionKind, Bytes), Status> {
-    let body = served(resource, stored)?;
     match form {
-        Form::Object | Form::Discovery(_) => Ok((resource.kind.clone(), body)),
+        Form::Object | Form::Discovery(_) => Ok((resource.kind.clone(), served(resource, stored)?)),
         Form::PartialMetadata(version) => {
             let kind = GroupVersionKind::new("meta.k8s.io", version.as_str(), "PartialObjectMetadata");
-            let mut out = Vec::with_capacity(body.len() / 2);
-            partial(&mut out, resource.strategy.field_annotation(), version, &body)?;
+            let mut out = Vec::with_capacity(stored.len() / 2);
+            partial(&mut out, resource.strategy.field_annotation(), version, stored)?;
             Ok((kind, out.into()))
         }
         Form::Table(version) => {
             let kind = GroupVersionKind::new("meta.k8s.io", version.as_str(), "Table");
             let mut table = table::Table::new(resource, version, include, now);
-            table.add(&body)?;
-            Ok((kind, table.finish(&table::revision(&body), "", None).into()))
+            table.add(stored)?;
+            Ok((kind, table.finish(&table::revision(stored), "", None).into()))
         }
         Form::PartialMetadataList(_) => Err(unsuitable(format!(
             "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
@@ -136,11 +135,11 @@ pub fn respond(
     kind: &GroupVersionKind,
     json: Bytes,
 ) -> Result<Response<Body>, Status> {
-    Ok(answer(headers, code, accepted, write(accepted, kind, json)?))
+    Ok(finished(headers, code, accepted, write(accepted, kind, json)?))
 }
 
-/// A finished answer: content type, length, compression where it pays.
-pub fn answer(headers: &HeaderMap, code: StatusCode, accepted: &Accepted, bytes: Bytes) -> Response<Body> {
+/// The same of bytes that are encoded already.
+pub fn finished(headers: &HeaderMap, code: StatusCode, accepted: &Accepted, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(body::empty());
     *response.status_mut() = code;
     let out = response.headers_mut();

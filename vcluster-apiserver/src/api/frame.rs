@@ -101,13 +101,12 @@ pub fn of_body(
     now: jiff::Timestamp,
 ) -> Result<Bytes, Status> {
     if let Form::Table(version) = &shape.accepted.form {
-        let body = encode::served(resource, stored)?;
         let mut table = Table::new(resource, version, shape.include, now);
         if !header {
             table = table.without_header();
         }
-        table.add(&body)?;
-        let json = table.finish(&super::table::revision(&body), "", None);
+        table.add(stored)?;
+        let json = table.finish(&super::table::revision(stored), "", None);
         return wrap(shape, word, &GroupVersionKind::new("meta.k8s.io", version.as_str(), "Table"), json.into());
     }
     let (kind, json) = encode::shape(resource, &shape.accepted.form, shape.include, stored, now)?;

@@ -35,7 +35,7 @@ impl Listed {
         if let Form::Table(version) = &accepted.form {
             let mut table = Table::new(resource, version, include, now);
             for item in &self.items {
-                table.add(&encode::served(resource, &item.body)?)?;
+                table.add(&item.body)?;
             }
             let json = table.finish(&self.revision.to_string(), &self.continue_, self.remaining);
             return encode::write(accepted, &kind, json.into());
@@ -61,13 +61,13 @@ impl Listed {
         let size: usize = self.items.iter().map(|item| item.body.len()).sum();
         let mut out = Vec::with_capacity(size + 256);
         let (api_version, metadata) = (kind.api_version(), self.metadata());
-        out.extend_from_slice(
-            format!(
-                "{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":[",
-                kind.kind
-            )
-            .as_bytes(),
-        );
+        let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},", kind.kind);
+        out.extend_from_slice(head.as_bytes());
+        if matches!(form, Form::PartialMetadataList(_)) && self.items.is_empty() {
+            out.extend_from_slice(b"\"items\":null}");
+            return Ok(out);
+        }
+        out.extend_from_slice(b"\"items\":[");
         let prefix = resource.type_prefix();
         for (index, item) in self.items.iter().enumerate() {
             if index > 0 {

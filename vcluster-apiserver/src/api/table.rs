@@ -6,6 +6,7 @@ use crate::registry::model::{Column, Model};
 use crate::registry::resource::Resource;
 use apimachinery::field::{FieldError, Path};
 use apimachinery::{GroupVersionKind, Object, Status};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 /// What a row carries of its object.
@@ -36,6 +37,8 @@ impl Include {
 /// A table that is being written.
 pub struct Table<'a> {
     model: &'a dyn Model,
+    /// Whose objects the rows are, when they are stored.
+    resource: Option<&'a Resource>,
     /// The annotation that rows do not show.
     hidden: Option<&'static str>,
     version: String,
@@ -48,14 +51,25 @@ pub struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub fn new(resource: &'a Resource, version: &str, include: Include, now: jiff::Timestamp) -> Self {
-        Self { hidden: resource.strategy.field_annotation(), ..Self::of(&*resource.model, version, include, now) }
+        let hidden = resource.strategy.field_annotation();
+        Self { resource: Some(resource), hidden, ..Self::of(&*resource.model, version, include, now) }
     }
 
     /// The table of objects that are no resource of their own.
     pub fn of(model: &'a dyn Model, version: &str, include: Include, now: jiff::Timestamp) -> Self {
         let columns = model.columns();
         let version = version.to_owned();
-        Self { model, hidden: None, version, include, now, columns, with_header: true, rows: Vec::new() }
+        Self {
+            model,
+            resource: None,
+            hidden: None,
+            version,
+            include,
+            now,
+            columns,
+            with_header: true,
+            rows: Vec::new(),
+        }
     }
 
     /// Leaves the column definitions out: every event of a watch but the first.
@@ -64,9 +78,11 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// Adds the row of one served body.
-    pub fn add(&mut self, body: &[u8]) -> Result<(), Status> {
-        let tree: Value = serde_json::from_slice(body).map_err(|e| Status::internal(e.to_string()))?;
+    /// Adds the row of one stored body. Metadata alone is shown as it is stored, without what stands for fields of the
+    /// served version.
+    pub fn add(&mut self, stored: &Bytes) -> Result<(), Status> {
+        let body = self.resource.map_or_else(|| Ok(stored.clone()), |resource| encode::served(resource, stored))?;
+        let tree: Value = serde_json::from_slice(&body).map_err(|e| Status::internal(e.to_string()))?;
         let object = Object::from_value(tree).ok_or_else(|| Status::internal("a stored object is no object"))?;
         let cells = if self.columns.is_some() {
             self.model.cells(&object, self.now)
@@ -81,8 +97,8 @@ impl<'a> Table<'a> {
         self.rows.extend_from_slice(b",\"object\":");
         match self.include {
             Include::None => self.rows.extend_from_slice(b"null"),
-            Include::Metadata => encode::partial(&mut self.rows, self.hidden, &self.version, body)?,
-            Include::Object => self.rows.extend_from_slice(body),
+            Include::Metadata => encode::partial(&mut self.rows, self.hidden, &self.version, stored)?,
+            Include::Object => self.rows.extend_from_slice(&body),
         }
         self.rows.push(b'}');
         Ok(())

@@ -6,10 +6,10 @@ use crate::registry::resource::Resource;
 use apimachinery::GroupVersion;
 use serde_json::{Map, Value, json};
 
-pub fn core() -> Value {
+pub fn core(address: &str) -> Value {
     json!({
         "kind": "APIVersions", "versions": ["v1"],
-        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
     })
 }
 

@@ -7,7 +7,7 @@ use crate::request::RequestCx;
 use apimachinery::{Object, Status};
 use async_trait::async_trait;
 
-pub use local::{Local, Network};
+pub use local::{Local, Network, claim};
 
 /// Decides `spec.clusterIP(s)`, `spec.ports[].nodePort` and `spec.healthCheckNodePort`.
 ///

@@ -47,7 +47,7 @@ mod pod_warnings;
 mod projected_rules;
 mod qos;
 mod rbac;
-mod read;
+pub mod read;
 mod resource_rules;
 mod ruled;
 mod rules;

@@ -18,7 +18,10 @@ pub fn name_check(rule: NameRule) -> fn(&str, bool) -> Vec<String> {
     match rule {
         NameRule::DnsSubdomain => name_is_dns_subdomain,
         NameRule::LongName => |name, more| {
-            let wrong = name_is_dns_subdomain(name, more).into_iter();
+            if more {
+                return Vec::new();
+            }
+            let wrong = name_is_dns_subdomain(name, false).into_iter();
             wrong.map(|why| why.replace("no more than 253 characters", "no more than 253 bytes")).collect()
         },
         NameRule::DnsLabel => name_is_dns_label,

@@ -25,6 +25,12 @@ pub trait Model: Send + Sync + 'static {
     /// What is lost of an object on its way into the store and back: lists without elements.
     fn forget_empties(&self, _object: &mut Object) {}
 
+    /// What is lost of an object that is answered and not stored: lists without elements that may be absent.
+    fn omit_empties(&self, _object: &mut Object) {}
+
+    /// Forgets the lists without elements that `old`, which comes from the store, has not: they are no change.
+    fn align_empties(&self, _object: &mut Object, _old: &Object) {}
+
     /// Static defaults of the table or schema.
     fn default(&self, _object: &mut Object) {}
 

@@ -5,7 +5,7 @@
 
 use crate::request::UserInfo;
 use apimachinery::Object;
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, Path};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -14,13 +14,23 @@ use std::collections::BTreeMap;
 pub enum NameRule {
     #[default]
     DnsSubdomain,
-    /// The same, judged by declaration, which counts in bytes.
+    /// The same, judged by declaration, which counts in bytes and does not look at `generateName`.
     LongName,
     DnsLabel,
     /// Anything that fits a path segment: RBAC kinds.
     PathSegment,
     /// An IP address in canonical form.
     Address,
+}
+
+/// A label that the namespace of an object must have.
+#[derive(Clone, Debug)]
+pub struct NamespaceLabel {
+    /// What asks for it.
+    pub path: Path,
+    pub key: &'static str,
+    /// What it allows, in the words of the refusal.
+    pub allows: &'static str,
 }
 
 /// A kind's own behaviour. `old` is the live object, `new` what would be stored.
@@ -37,6 +47,15 @@ pub trait Strategy: Send + Sync + 'static {
     /// Upstream's `SetDefaults_*`: runs after decoding a request and after every patch, on every write.
     fn default(&self, _object: &mut Object) {}
 
+    /// The part of [`Strategy::default`] (`old` is none) and of [`Strategy::prepare_update`] (`old` is the live object)
+    /// that sets times; `now` is in RFC 3339, in seconds.
+    fn stamp(&self, _new: &mut Object, _old: Option<&Object>, _now: &str) {}
+
+    /// What of the object its namespace has to allow by a label with the value `true`; `old` is none on creation.
+    fn needs_namespace_label(&self, _new: &Object, _old: Option<&Object>) -> Option<NamespaceLabel> {
+        None
+    }
+
     /// `PrepareForCreate`: wipes what clients may not set. The generic path already wiped `status` where the kind has
     /// the subresource and set `generation` where the kind has one.
     fn prepare_create(&self, _object: &mut Object) {}
@@ -46,6 +65,9 @@ pub trait Strategy: Send + Sync + 'static {
 
     /// `PrepareForUpdate` of the main endpoint. The generic path already restored `status` and bumped `generation`.
     fn prepare_update(&self, _new: &mut Object, _old: &Object) {}
+
+    /// What of both preparations comes once the generation has counted the change: kinds that drop fields that late.
+    fn forget(&self, _object: &mut Object) {}
 
     /// `PrepareForUpdate` of the status endpoint. The generic path already restored everything but `status` and,
     /// of the metadata, what status updates may not touch.
@@ -86,6 +108,11 @@ pub trait Strategy: Send + Sync + 'static {
     /// The metadata that counts as desired state too.
     fn counted_metadata(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether an empty list in the place of none counts as a change: kinds that upstream compares with `reflect.DeepEqual`.
+    fn counts_empties(&self) -> bool {
+        false
     }
 
     /// What of the object counts as desired state for the generation: all but `metadata` and `status` by default.

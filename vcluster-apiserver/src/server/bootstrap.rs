@@ -7,10 +7,12 @@
 
 use super::Server;
 use crate::backend::{Backend, unsealed};
+use crate::registry::addresses::claim;
 use crate::registry::store::timestamp;
 use apimachinery::{GroupResource, Object};
+use schema::ServedVersion;
 use serde_json::{Value, json};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use storage::{Check, Write};
 
 /// Where this server can be reached.
@@ -23,6 +25,13 @@ pub struct Endpoint {
     pub port: u16,
     /// The range of ServiceCIDR `kubernetes`.
     pub service_cidr: String,
+}
+
+impl Endpoint {
+    /// `HOST:PORT` of the first address.
+    pub fn address(&self) -> String {
+        self.addresses.first().map_or_else(String::new, |ip| SocketAddr::new(*ip, self.port).to_string())
+    }
 }
 
 /// The namespaces of every cluster.
@@ -101,6 +110,10 @@ fn objects(endpoint: &Endpoint, now: &str) -> Vec<(&'static str, &'static str, V
                 "message": "Kubernetes default Service CIDR is ready"}]},
         }),
     ));
+    objects.push(("networking.k8s.io", "ipaddresses", claim(endpoint.service, "default", "kubernetes")));
+    // Upstream's API registration has none of its own version.
+    let local = schema::served().iter().filter(|served| served.group_priority > 0);
+    objects.extend(local.map(|served| ("apiregistration.k8s.io", "apiservices", api_service(served, now))));
     let family = if endpoint.service.is_ipv4() { "IPv4" } else { "IPv6" };
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
     objects.push((
@@ -147,6 +160,24 @@ fn objects(endpoint: &Endpoint, now: &str) -> Vec<(&'static str, &'static str, V
         }),
     ));
     objects
+}
+
+/// A version that the server itself serves, as `kubectl get apiservices` shows it
+/// (k8s.io/kube-aggregator `pkg/controllers/autoregister`).
+fn api_service(served: &ServedVersion, now: &str) -> Value {
+    let mut spec = json!({"version": served.version, "groupPriorityMinimum": served.group_priority,
+        "versionPriority": served.version_priority});
+    if !served.group.is_empty() {
+        spec["group"] = served.group.into();
+    }
+    json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": format!("{}.{}", served.version, served.group),
+            "labels": {"kube-aggregator.kubernetes.io/automanaged": "onstart"}},
+        "spec": spec,
+        "status": {"conditions": [{"type": "Available", "status": "True", "reason": "Local", "lastTransitionTime": now,
+            "message": "Local APIServices are always available"}]},
+    })
 }
 
 fn config_map(name: &str, data: &Value) -> Value {

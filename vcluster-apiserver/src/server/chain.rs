@@ -16,7 +16,7 @@ use crate::request::{RequestCx, UserInfo};
 use apimachinery::Status;
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -139,18 +139,8 @@ impl Server {
             let answered = answered.map(|response| guards::counted(response, watch));
             // Refusals carry the warnings too.
             let warnings = cx.take_warnings();
-            match answered {
-                Ok(mut response) => {
-                    warn(&mut response, &warnings);
-                    Ok(response)
-                }
-                Err(status) if warnings.is_empty() => Err(status),
-                Err(status) => {
-                    let mut response = error::response(&status, &Accepted::json());
-                    warn(&mut response, &warnings);
-                    Ok(response)
-                }
-            }
+            warn(&mut trail.marks, &warnings);
+            answered
         };
         match deadline {
             None => work.await,
@@ -255,7 +245,7 @@ fn audit_id(request: &Request<Body>, rng: &dyn apimachinery::clock::Rng) -> Stri
 const WARNING_BYTES: usize = 4 * 1024;
 const WARNING: HeaderName = HeaderName::from_static("warning");
 
-fn warn(response: &mut Response<Body>, warnings: &[String]) {
+fn warn(headers: &mut HeaderMap, warnings: &[String]) {
     let mut left = WARNING_BYTES;
     for text in warnings {
         let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -265,7 +255,7 @@ fn warn(response: &mut Response<Body>, warnings: &[String]) {
         }
         left -= quoted.len();
         if let Ok(value) = HeaderValue::from_bytes(quoted.as_bytes()) {
-            response.headers_mut().append(WARNING, value);
+            headers.append(WARNING, value);
         }
     }
 }
@@ -324,9 +314,9 @@ mod tests {
 
     #[test]
     fn warnings_are_quoted() {
-        let mut response = Response::new(body::empty());
-        warn(&mut response, &["unknown field \"spec.foo\"".into(), "a\\b".into()]);
-        let values: Vec<_> = response.headers().get_all("warning").iter().map(|v| v.to_str().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        warn(&mut headers, &["unknown field \"spec.foo\"".into(), "a\\b".into()]);
+        let values: Vec<_> = headers.get_all("warning").iter().map(|v| v.to_str().unwrap()).collect();
         assert_eq!(values, [r#"299 - "unknown field \"spec.foo\"""#, r#"299 - "a\\b""#]);
     }
 }

@@ -2,14 +2,16 @@
 
 use super::Server;
 use crate::api::error::{no_such_method, no_such_path};
+use crate::registry::Snapshot;
 use crate::request::body::{self, Body};
 use crate::request::info::RequestInfo;
 use crate::request::query::Query;
-use apimachinery::Status;
+use apimachinery::{GroupVersion, Status};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -52,7 +54,7 @@ pub async fn serve(server: &Server, info: &RequestInfo, request: Request<Body>) 
         "openid" if path == "/openid/v1/jwks" && !inner.issuer.keys.is_empty() => {
             cached(document("application/jwk-set+json", inner.issuer.keys.clone()))
         }
-        "" => document("application/json", index().into()),
+        "" => document("application/json", index(&inner.api.registry.snapshot()).into()),
         _ => no_such_path(),
     })
 }
@@ -89,21 +91,30 @@ fn platform() -> &'static str {
     }
 }
 
-fn index() -> String {
-    let paths = [
+/// What is served, by path.
+fn index(snapshot: &Snapshot) -> String {
+    let fixed = [
         "/.well-known/openid-configuration",
         "/api",
-        "/api/v1",
         "/apis",
+        "/apis/",
         "/healthz",
         "/livez",
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
+        "/openapi/v3/",
         "/openid/v1/jwks",
         "/readyz",
         "/version",
     ];
+    let mut paths: BTreeSet<String> = fixed.into_iter().map(str::to_owned).collect();
+    for served in &snapshot.versions {
+        let GroupVersion { group, version } = &served.group_version;
+        let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        paths.insert(format!("{root}/{version}"));
+        paths.insert(root);
+    }
     json!({ "paths": paths }).to_string()
 }
 

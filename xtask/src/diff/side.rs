@@ -18,14 +18,17 @@ pub struct Memory {
 static UID: LazyLock<Regex> = LazyLock::new(|| pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"));
 static TIME: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?P<day>20\d\d-\d\d-\d\d)T\d\d:\d\d:\d\d(?P<fraction>\.\d+)?Z"));
-/// Names of projected volumes, and addresses of the service range that an allocator chose.
+/// Names of projected volumes, addresses of the service range that an allocator chose, where a server listens, and hashes of
+/// documents that are compared themselves.
 static CHOSEN: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+    pattern(
+        r#"kube-api-access-[a-z0-9]{5}|\b10\.96\.\d+\.\d+\b|\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b192\.0\.2\.10:\d+|hash=[0-9A-F]{128}|healthCheckNodePort\\+":\d+"#,
+    )
 });
 /// Resource versions within texts.
 static VERSION: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"(?P<before>\\?"resourceVersion\\?":\\?"|match the ResourceVersion in record \(|ResourceVersion in object meta: )(?P<version>\d+)"#,
+        r#"(?P<before>\\?"resourceVersion\\?":\\?"|match the ResourceVersion in record \(|ResourceVersion in object meta: |, current: )(?P<version>\d+)"#,
     )
 });
 static AGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d+m?s$"));
@@ -100,8 +103,10 @@ impl Memory {
                         ("continue", Value::String(text)) if !text.is_empty() && key == "metadata" => {
                             *inner = "token".into();
                         }
-                        ("nodePort" | "healthCheckNodePort", Value::Number(n)) if n.as_i64() >= Some(30000) => {
-                            *inner = "node port".into();
+                        ("nodePort" | "healthCheckNodePort" | "targetPort", Value::Number(n))
+                            if n.as_i64() >= Some(30000) =>
+                        {
+                            *inner = "chosen port".into();
                         }
                         _ => self.mask_in(inner, name, is_list || (listed && name == "metadata")),
                     }

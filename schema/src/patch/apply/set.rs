@@ -176,14 +176,14 @@ impl Set {
         Self { nodes: self.nodes.iter().map(node).collect() }
     }
 
-    /// All members, parents before what lies below them, as paths.
+    /// All members as paths: those of one level before what lies below them.
     pub fn paths(&self) -> Vec<Vec<Element>> {
         fn walk(set: &Set, path: &mut Vec<Element>, out: &mut Vec<Vec<Element>>) {
+            for node in set.nodes.iter().filter(|node| node.member) {
+                out.push(path.iter().chain([&node.element]).cloned().collect());
+            }
             for node in &set.nodes {
                 path.push(node.element.clone());
-                if node.member {
-                    out.push(path.clone());
-                }
                 walk(&node.below, path, out);
                 path.pop();
             }
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(union.encode(), json!({"f:a": {".": {}, "f:b": {}}, "f:c": {}, "f:d": {}}));
         let paths: Vec<String> =
             a().paths().iter().map(|p| p.iter().map(ToString::to_string).collect::<String>()).collect();
-        assert_eq!(paths, [".a", ".a.b", ".c"]);
+        assert_eq!(paths, [".a", ".c", ".a.b"]);
     }
 
     fn arbitrary() -> impl Strategy<Value = Set> {

@@ -38,7 +38,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
         resource.model.track_update(None, &mut object, &tracking);
         api.store.admit_only(&call.cx, &call.target, Operation::Create, options.dry_run, &mut object).await?;
         let answer = special.create(&call.cx, &api.store.backend, &call.target, object, options.dry_run).await?;
-        return answer_object(StatusCode::CREATED, &accepted, &resource.kind, &answer);
+        return answer_object(StatusCode::CREATED, &accepted, &resource.kind, answer);
     }
     if !resource.is_persisted() {
         return Err(Status::method_not_supported(&resource.group_resource(), "create"));
@@ -69,7 +69,7 @@ pub async fn special(
     }
     api.store.admit_only(&call.cx, &call.target, Operation::Create, options.dry_run, &mut object).await?;
     let answer = special.create(&call.cx, &api.store.backend, &call.target, object, options.dry_run).await?;
-    answer_object(StatusCode::CREATED, &accepted, &subresource.kind, &answer)
+    answer_object(StatusCode::CREATED, &accepted, &subresource.kind, answer)
 }
 
 /// Write options with the manager filled in from the user agent.
@@ -106,7 +106,8 @@ pub fn answer_object(
     code: StatusCode,
     accepted: &Accepted,
     kind: &apimachinery::GroupVersionKind,
-    object: &Object,
+    mut object: Object,
 ) -> Result<Response<Body>, Status> {
+    builtin::model(kind).omit_empties(&mut object);
     encode::respond(&http::HeaderMap::new(), code, accepted, kind, object.to_bytes().into())
 }

@@ -21,5 +21,5 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let page = list::page(api, call, &list_options, &selection).await?;
     api.store.delete_all(&call.cx, &call.target, &page.items, &options).await?;
     let bytes = page.write(resource, &accepted, Include::Metadata, api.store.clock.now())?;
-    Ok(encode::answer(&http::HeaderMap::new(), StatusCode::OK, &accepted, bytes))
+    Ok(encode::finished(&http::HeaderMap::new(), StatusCode::OK, &accepted, bytes))
 }

@@ -30,7 +30,7 @@ pub async fn serve(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let selection = Selection::parse(resource, &options.label_selector, &options.field_selector)?;
     let page = page(api, call, &options, &selection).await?;
     let bytes = page.write(resource, &accepted, include, api.store.clock.now())?;
-    Ok(form::answer(&call.headers, StatusCode::OK, &accepted, bytes))
+    Ok(form::finished(&call.headers, StatusCode::OK, &accepted, bytes))
 }
 
 /// Finds the page that the options ask for: see section 7 of upstream's API concepts, "resource versions".

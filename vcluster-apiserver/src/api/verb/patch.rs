@@ -39,6 +39,13 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
         let missing = late && api.cache.entry(&call.target.key()).is_none();
         if missing { Status::not_found(&resource.group_resource(), &call.target.name) } else { status }
     })?;
+    if matches!(patch, Patch::Apply(_)) && options.field_validation == FieldValidation::Strict && !duplicates.is_empty()
+    {
+        let found = duplicates.join(", ");
+        return Err(Status::bad_request(format!(
+            "error strict decoding patch: error converting YAML to JSON: {found}"
+        )));
+    }
     report(&call.cx, options.field_validation, duplicates)?;
     let patched = Patched {
         cx: &call.cx,

@@ -6,12 +6,14 @@
 use super::ServiceAddresses;
 use crate::backend::{Backend, Transaction};
 use crate::request::RequestCx;
+use apimachinery::clock::Rng;
 use apimachinery::field::{FieldError, Path};
 use apimachinery::{GroupResource, GroupVersionKind, Object, Status};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use storage::{Check, Write};
 
 /// The ranges to choose from.
@@ -30,8 +32,12 @@ impl Network {
 }
 
 /// See the module.
-#[derive(Clone, Debug)]
-pub struct Local(pub Network);
+#[derive(Clone)]
+pub struct Local {
+    pub network: Network,
+    /// For the uids of the claims.
+    pub rng: Arc<dyn Rng>,
+}
 
 fn services() -> GroupResource {
     GroupResource::new("", "services")
@@ -98,20 +104,23 @@ impl Local {
         }
         if asked.is_empty() {
             // Upstream keeps the lower part of the range for addresses that users choose.
-            let hosts = || self.0.service_cidr.hosts().skip(1);
+            let hosts = || self.network.service_cidr.hosts().skip(1);
             let free =
                 hosts().skip(16).find(|ip| !taken.contains(ip)).or_else(|| hosts().find(|ip| !taken.contains(ip)));
             return free.map(Some).ok_or_else(|| {
-                Status::internal(format!("failed to allocate a serviceIP: range is full: {}", self.0.service_cidr))
+                Status::internal(format!(
+                    "failed to allocate a serviceIP: range is full: {}",
+                    self.network.service_cidr
+                ))
             });
         }
         let why = |why: &str| invalid(service, &field.index(0), json!([asked]), why);
         let address: IpAddr = asked.parse().map_err(|_| why("must be a valid IP address"))?;
-        if !self.0.service_cidr.contains(&address) {
+        if !self.network.service_cidr.contains(&address) {
             let text = format!(
                 "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of \
                  valid IPs is {}",
-                self.0.service_cidr
+                self.network.service_cidr
             );
             return Err(why(&text));
         }
@@ -122,7 +131,7 @@ impl Local {
     }
 
     fn assign_ports(&self, service: &mut Object, taken: &mut BTreeSet<u16>) -> Result<(), Status> {
-        let (first, last) = self.0.node_ports;
+        let (first, last) = self.network.node_ports;
         let snapshot = service.clone();
         let list = service.as_map_mut().get_mut("spec").and_then(|s| s.get_mut("ports")).and_then(Value::as_array_mut);
         let mut mine: Vec<(u16, String)> = Vec::new();
@@ -157,21 +166,18 @@ impl Local {
 }
 
 /// The object that makes an address one Service's own (k8s.io/kubernetes `pkg/registry/core/service/ipallocator`).
-fn claim(address: IpAddr, service: &Object, now: &str, uid: String) -> Object {
-    let value = json!({
+pub fn claim(address: IpAddr, namespace: &str, name: &str) -> Value {
+    json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress",
         "metadata": {
-            "name": address.to_string(), "creationTimestamp": now, "uid": uid,
+            "name": address.to_string(),
             "labels": {
                 "ipaddress.kubernetes.io/ip-family": if address.is_ipv4() { "IPv4" } else { "IPv6" },
                 "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
             },
         },
-        "spec": {"parentRef": {
-            "group": "", "resource": "services", "namespace": service.namespace(), "name": service.name(),
-        }},
-    });
-    Object::from_value(value).unwrap_or_default()
+        "spec": {"parentRef": {"resource": "services", "namespace": namespace, "name": name}},
+    })
 }
 
 #[async_trait]
@@ -194,8 +200,10 @@ impl ServiceAddresses for Local {
             let keeps = !held.is_empty() && service.text_at(&["spec", "clusterIP"]) == held;
             if !keeps && let Some(address) = self.address(service, &ips, dry_run)? {
                 service.set_at(&["spec", "clusterIP"], address.to_string().into());
-                let created = service.text_at(&["metadata", "creationTimestamp"]).to_owned();
-                let object = claim(address, service, &created, service.uid().to_owned());
+                let claim = claim(address, service.namespace(), service.name());
+                let mut object = Object::from_value(claim).unwrap_or_default();
+                object.set_meta_str("creationTimestamp", service.meta_str("creationTimestamp"));
+                object.set_meta_str("uid", &self.rng.uuid());
                 let key = Backend::key(&addresses(), "", object.name());
                 if !dry_run {
                     transaction.checks.push(Check::Absent(key));
@@ -204,7 +212,7 @@ impl ServiceAddresses for Local {
             }
             let first = service.text_at(&["spec", "clusterIP"]).to_owned();
             service.set_at(&["spec", "clusterIPs"], json!([first]));
-            let family = if first.contains(':') || (first == "None" && self.0.service_cidr.addr().is_ipv6()) {
+            let family = if first.contains(':') || (first == "None" && self.network.service_cidr.addr().is_ipv6()) {
                 "IPv6"
             } else {
                 "IPv4"
@@ -234,7 +242,7 @@ impl ServiceAddresses for Local {
             self.assign_ports(service, &mut node_ports)?;
         }
         if wants_health_port(service) && health_port(service).is_none_or(|port| port == 0) {
-            let (first, last) = self.0.node_ports;
+            let (first, last) = self.network.node_ports;
             let held = old.filter(|old| wants_health_port(old)).and_then(health_port).filter(|port| *port != 0);
             let free = || (first..=last).find(|port| !node_ports.contains(port));
             let port =

@@ -5,7 +5,7 @@ use apimachinery::{Object, Quantity};
 use schema::patch::apply::Set;
 use schema::patch::apply::managed::{self, ApplyError, Writer};
 use schema::patch::{PatchError, TableSchema, strategic};
-use schema::{DecodeError, FieldValidation, Form, Shape, Type};
+use schema::{DecodeError, FieldValidation, Form, Shape, Type, empties};
 use serde_json::{Map, Value};
 
 /// A kind with a row in the tables.
@@ -28,9 +28,19 @@ impl Model for TableModel {
     }
 
     fn forget_empties(&self, object: &mut Object) {
-        let mut tree = std::mem::take(object).into_value();
-        schema::empties::forget(self.row, &mut tree);
-        *object = Object::from_value(tree).unwrap_or_default();
+        changed(object, |tree| empties::forget(self.row, tree));
+    }
+
+    fn omit_empties(&self, object: &mut Object) {
+        changed(object, |tree| empties::omit(self.row, tree));
+    }
+
+    fn align_empties(&self, object: &mut Object, old: &Object) {
+        if !empties::any(self.row, object.as_map()) {
+            return;
+        }
+        let old = Value::Object(old.as_map().clone());
+        changed(object, |tree| empties::align(self.row, tree, &old));
     }
 
     fn default(&self, object: &mut Object) {
@@ -44,9 +54,22 @@ impl Model for TableModel {
     fn track_update(&self, live: Option<&Object>, new: &mut Object, tracking: &Tracking) {
         let schema = TableSchema::of(self.row);
         let reset = reset(self.row, tracking);
-        match (live, self.empty()) {
+        let record = |new: &mut Object| match (live, self.empty()) {
             (None, Some(empty)) => managed::create(&empty, new, &writer(tracking), schema, reset.as_ref()),
             _ => managed::update(live, new, &writer(tracking), schema, reset.as_ref()),
+        };
+        if !empties::any(self.row, new.as_map()) {
+            return record(new);
+        }
+        // Nobody owns what is not written. An empty list of managers says that they are to be forgotten.
+        let (mut written, managers) = (new.clone(), new.metadata_mut().remove("managedFields"));
+        self.omit_empties(&mut written);
+        if let Some(managers) = managers {
+            written.metadata_mut().insert("managedFields".to_owned(), managers);
+        }
+        record(&mut written);
+        if let Some(managers) = written.metadata_mut().remove("managedFields") {
+            new.metadata_mut().insert("managedFields".to_owned(), managers);
         }
     }
 
@@ -90,6 +113,12 @@ impl TableModel {
         let (empty, _) = schema::decode::normalize(self.row, &Value::Object(Map::new())).ok()?;
         Object::from_value(empty)
     }
+}
+
+fn changed(object: &mut Object, change: impl FnOnce(&mut Value)) {
+    let mut tree = std::mem::take(object).into_value();
+    change(&mut tree);
+    *object = Object::from_value(tree).unwrap_or_default();
 }
 
 fn writer(tracking: &Tracking) -> Writer<'_> {

@@ -17,6 +17,7 @@ pub const VALIDATING_WEBHOOKS: Ruled = Ruled {
     rules: WEBHOOK_RULES,
     more: every_webhook,
     generation: true,
+    counts_empties: true,
     conditional: true,
     ..Ruled::PLAIN
 };

@@ -1,7 +1,8 @@
 //! Devices that there are: resource slices (k8s.io/kubernetes `pkg/apis/resource/validation`).
 
 use super::device_names::{driver, label_key, pool, qualified};
-use super::devices::taint;
+use super::devices::{taint, taint_time};
+use super::fill::{items, made};
 use super::read::{list, number, part, subdomain, text, wrong};
 use super::ruled::Ruled;
 use super::rules::Check;
@@ -22,7 +23,13 @@ pub const SLICE: Ruled = Ruled {
         ("spec.sharedCounters", Check::By(counter_sets)),
     ],
     more: places,
-    prepare: |slice| super::fill::forget(slice, &["partitionTypeAttribute", "skipNodeOperations"]),
+    stamp: |slice, _, now| {
+        let Some(spec) = made(slice, "spec") else { return };
+        for device in items(spec, "devices") {
+            items(device, "taints").for_each(|taint| taint_time(taint, now));
+        }
+    },
+    forget: |slice| super::fill::forget(slice, &["partitionTypeAttribute", "skipNodeOperations"]),
     fixed: &["spec.driver", "spec.pool.name", "spec.nodeName"],
     generation: true,
     ..Ruled::PLAIN

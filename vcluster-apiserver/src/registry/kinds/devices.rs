@@ -7,7 +7,7 @@ use super::internal;
 use super::read::{list, number, part, subdomain, text, wrong};
 use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
-use crate::registry::strategy::NameRule;
+use crate::registry::strategy::{NameRule, NamespaceLabel};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
     is_dns1123_label, is_label_value, is_qualified_name, validate_annotations, validate_labels,
@@ -41,6 +41,20 @@ pub const CLAIM: Ruled = Ruled {
             counted(spec);
         }
     },
+    namespace_label: |new, old| {
+        let results = |claim: &Tree| part(claim, "status")["allocation"]["devices"]["results"].clone();
+        let granted = |results: &Value| results.as_array()?.iter().position(|result| result["adminAccess"] == true);
+        match old {
+            None => admin_access(&part(new, "spec")["devices"]["requests"]),
+            Some(old) if granted(&results(old)).is_some() => None,
+            Some(_) => {
+                let index = granted(&results(new))?;
+                let path = ["allocation", "devices", "results"];
+                let path = path.into_iter().fold(Path::new("status"), |path, name| path.child(name));
+                Some(admin_label(path.index(index).child("adminAccess")))
+            }
+        }
+    },
     rules: &[("spec.devices", Check::By(claim))],
     unchanging: true,
     sealed: &["spec"],
@@ -54,6 +68,10 @@ pub const CLAIM_TEMPLATE: Ruled = Ruled {
             counted(spec);
         }
     },
+    namespace_label: |new, old| match old {
+        None => admin_access(&part(new, "spec")["spec"]["devices"]["requests"]),
+        Some(_) => None,
+    },
     rules: &[("spec.metadata", Check::By(template_metadata)), ("spec.spec.devices", Check::By(claim))],
     update: |new, old, errors| {
         if part(new, "spec") != part(old, "spec") {
@@ -64,8 +82,38 @@ pub const CLAIM_TEMPLATE: Ruled = Ruled {
     ..Ruled::PLAIN
 };
 
+/// The first request for access to devices that are in use. Upstream names it by the path of claims everywhere.
+fn admin_access(requests: &Value) -> Option<NamespaceLabel> {
+    let index = requests.as_array()?.iter().position(|request| request["exactly"]["adminAccess"] == true)?;
+    let requests = Path::new("spec").child("devices").child("requests");
+    Some(admin_label(requests.index(index).child("adminAccess")))
+}
+
+fn admin_label(path: Path) -> NamespaceLabel {
+    NamespaceLabel { path, key: "resource.kubernetes.io/admin-access", allows: "admin access to devices" }
+}
+
+/// A taint says since when it is there (`SetDefaults_DeviceTaint`).
+pub fn taint_time(taint: &mut Tree, now: &str) {
+    if taint.get("timeAdded").is_none_or(Value::is_null) {
+        taint.insert("timeAdded".to_owned(), now.into());
+    }
+}
+
 pub const TAINT_RULE: Ruled = Ruled {
     status_keeps: METADATA,
+    stamp: |new, old, now| {
+        let taint = |rule: &Tree, field: &str| part(rule, "spec")["taint"][field].clone();
+        // Another effect begins anew, unless the writer says since when.
+        let again = old.is_some_and(|old| {
+            taint(new, "effect") != taint(old, "effect") && taint(new, "timeAdded") == taint(old, "timeAdded")
+        });
+        let Some(taint) = made(new, "spec").and_then(|spec| made(spec, "taint")) else { return };
+        if again {
+            taint.remove("timeAdded");
+        }
+        taint_time(taint, now);
+    },
     rules: &[
         ("spec.deviceSelector.driver", Check::By(driver_given)),
         ("spec.deviceSelector.pool", Check::By(pool_given)),

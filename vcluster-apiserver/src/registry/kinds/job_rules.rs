@@ -4,7 +4,9 @@ use super::read::{list, not_negative, number, one_of, part, text, wrong};
 use super::rules::{self, Check, Rule};
 use super::{internal, job_indexes};
 use apimachinery::Object;
+use apimachinery::cron::Schedule;
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::time::is_zone;
 use apimachinery::validation::{is_dns1123_label, is_qualified_name};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -295,7 +297,7 @@ fn exit_codes(codes: &Value, names: &BTreeSet<&str>, path: &Path, errors: &mut E
     }
 }
 
-/// A CronJob's own fields. Whether the schedule can be read is not looked at beyond its number of fields.
+/// A CronJob's own fields.
 pub const CRON_RULES: &[Rule] = &[
     ("schedule", Check::Needed("")),
     ("schedule", Check::By(schedule)),
@@ -308,13 +310,10 @@ pub const CRON_RULES: &[Rule] = &[
 
 fn schedule(value: &Value, path: &Path, errors: &mut ErrorList) {
     let text = value.as_str().unwrap_or_default();
-    if text.is_empty() || text.starts_with('@') {
+    if text.is_empty() {
         return;
     }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() != 5 && !text.contains("TZ") {
-        let shown = fields.join(" ");
-        let why = format!("expected exactly 5 fields, found {}: [{shown}]", fields.len());
+    if let Err(why) = Schedule::parse(text) {
         errors.push(FieldError::invalid(path, text, why));
     }
     if text.contains("TZ") {
@@ -331,15 +330,19 @@ fn time_zone(value: &Value, path: &Path, errors: &mut ErrorList) {
     }
     let fits = |part: &str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'+');
-        !part.is_empty() && part.bytes().all(allowed) && part != "." && part != ".." && !part.starts_with('-')
+        matches!(part.len(), 1..=14)
+            && part.bytes().all(allowed)
+            && part != "."
+            && part != ".."
+            && !part.starts_with('-')
     };
-    if !zone.split('/').all(fits) {
-        errors.push(FieldError::invalid(path, zone, format!("unknown time zone {zone}")));
-        return;
-    }
-    if zone.eq_ignore_ascii_case("local") {
+    let sound = zone.split('/').all(fits);
+    if sound && zone.eq_ignore_ascii_case("local") {
         let why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         errors.push(FieldError::invalid(path, zone, why));
+    }
+    if !sound || !is_zone(zone) {
+        errors.push(FieldError::invalid(path, zone, format!("unknown time zone {zone}")));
     }
 }
 

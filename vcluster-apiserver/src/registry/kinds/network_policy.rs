@@ -33,6 +33,7 @@ pub const POLICY: Ruled = Ruled {
         }
     },
     generation: true,
+    counts_empties: true,
     ..Ruled::PLAIN
 };
 

@@ -1,7 +1,7 @@
 //! Kinds whose behaviour is a table: what they must be, what never changes, what is filled in, how they are written.
 
 use super::rules::{self, Rule};
-use crate::registry::strategy::{NameRule, Strategy};
+use crate::registry::strategy::{NameRule, NamespaceLabel, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError};
 use serde_json::{Map, Value};
@@ -15,8 +15,14 @@ pub type Warnings = fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Vec<
 /// One kind as data; start from [`Ruled::PLAIN`].
 pub struct Ruled {
     pub name: NameRule,
+    /// Whether the metadata is looked at only once the kind found nothing wrong.
+    pub metadata_comes_last: bool,
     /// `SetDefaults_KIND` beyond the declared defaults.
     pub defaults: fn(&mut Map<String, Value>),
+    /// Sets times: new, old, now; the old one is none where defaults are filled in.
+    pub stamp: fn(&mut Map<String, Value>, Option<&Map<String, Value>>, &str),
+    /// What the namespace has to allow; the old one is none on creation.
+    pub namespace_label: fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Option<NamespaceLabel>,
     pub rules: &'static [Rule],
     /// Whether nothing that the rules look at can change, so that they are not asked again.
     pub unchanging: bool,
@@ -38,6 +44,8 @@ pub struct Ruled {
     pub create: fn(&mut Object),
     /// What the server forgets of every write.
     pub prepare: fn(&mut Map<String, Value>),
+    /// What it forgets only once the generation has counted it.
+    pub forget: fn(&mut Map<String, Value>),
     /// Which of the metadata a status update leaves as it is.
     pub status_keeps: &'static [&'static str],
     /// What else an update must not do: new, old.
@@ -45,6 +53,8 @@ pub struct Ruled {
     pub generation: bool,
     /// The metadata that counts as desired state too.
     pub counted: &'static [&'static str],
+    /// Whether an empty list in the place of none counts as a change of it.
+    pub counts_empties: bool,
     /// Whether an update must say which version it replaces.
     pub conditional: bool,
     /// Whether PUT of a missing object creates it.
@@ -54,7 +64,10 @@ pub struct Ruled {
 impl Ruled {
     pub const PLAIN: Self = Self {
         name: NameRule::DnsSubdomain,
+        metadata_comes_last: false,
         defaults: |_| {},
+        stamp: |_, _, _| {},
+        namespace_label: |_, _| None,
         rules: &[],
         unchanging: false,
         more: |_, _| {},
@@ -67,9 +80,11 @@ impl Ruled {
         warnings: |_, _| Vec::new(),
         create: |_| {},
         prepare: |_| {},
+        forget: |_| {},
         update: |_, _, _| {},
         generation: false,
         counted: &[],
+        counts_empties: false,
         conditional: false,
         created_by_put: false,
     };
@@ -80,8 +95,20 @@ impl Strategy for Ruled {
         self.name
     }
 
+    fn metadata_comes_last(&self) -> bool {
+        self.metadata_comes_last
+    }
+
     fn default(&self, object: &mut Object) {
         (self.defaults)(object.as_map_mut());
+    }
+
+    fn stamp(&self, new: &mut Object, old: Option<&Object>, now: &str) {
+        (self.stamp)(new.as_map_mut(), old.map(Object::as_map), now);
+    }
+
+    fn needs_namespace_label(&self, new: &Object, old: Option<&Object>) -> Option<NamespaceLabel> {
+        (self.namespace_label)(new.as_map(), old.map(Object::as_map))
     }
 
     fn prepare_create(&self, object: &mut Object) {
@@ -91,6 +118,10 @@ impl Strategy for Ruled {
 
     fn prepare_update(&self, new: &mut Object, _: &Object) {
         (self.prepare)(new.as_map_mut());
+    }
+
+    fn forget(&self, object: &mut Object) {
+        (self.forget)(object.as_map_mut());
     }
 
     fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
@@ -125,6 +156,10 @@ impl Strategy for Ruled {
 
     fn has_generation(&self) -> bool {
         self.generation
+    }
+
+    fn counts_empties(&self) -> bool {
+        self.counts_empties
     }
 
     fn counted_metadata(&self) -> &'static [&'static str] {

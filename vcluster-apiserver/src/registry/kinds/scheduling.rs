@@ -5,6 +5,7 @@ use super::read::{at_most_all, int_or_percent, list, not_negative, number, part,
 use super::ruled::Ruled;
 use super::rules::Check;
 use super::{internal, tolerations};
+use crate::registry::strategy::NameRule;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::is_dns1123_label;
 use serde_json::{Map, Value};
@@ -105,6 +106,8 @@ pub const RUNTIME_CLASS: Ruled = Ruled {
 };
 
 pub const DISRUPTION_BUDGET: Ruled = Ruled {
+    name: NameRule::PathSegment,
+    metadata_comes_last: true,
     rules: &[
         ("spec.minAvailable", Check::By(share)),
         ("spec.maxUnavailable", Check::By(share)),

@@ -53,7 +53,7 @@ pub const ENDPOINT_SLICE: Ruled = Ruled {
         }
     },
     // This version has a field for what the old topology said.
-    prepare: |slice| {
+    forget: |slice| {
         for endpoint in items(slice, "endpoints") {
             endpoint.remove("deprecatedTopology");
         }

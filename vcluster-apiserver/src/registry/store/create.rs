@@ -4,12 +4,14 @@ use super::{ATTEMPTS, Outcome, Store, storage_status, timestamp};
 use crate::admission::Operation;
 use crate::backend::{Transaction, unsealed};
 use crate::registry::metadata;
-use crate::registry::model::Tracking;
+use crate::registry::model::{Model, Tracking};
 use crate::registry::resource::Target;
 use crate::request::RequestCx;
 use crate::request::options::WriteOptions;
-use apimachinery::{Object, Status};
+use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::{GroupResource, Object, Status};
 use serde_json::Value;
+use std::sync::Arc;
 use storage::{Check, Write};
 
 /// Upstream's `maxNameGenerationCreateAttempts`.
@@ -44,7 +46,7 @@ impl Store {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         wipe(&mut object);
-        Self::settle(target, &mut object);
+        self.settle(target, &mut object);
         if track {
             Self::track(target, None, &mut object, &self.tracking(target, options));
         }
@@ -92,13 +94,11 @@ impl Store {
         let served = |object: &Object| {
             let mut served = object.clone();
             conversion.to_served(&mut served, &target.resource.kind);
-            served
+            // What the served version always has, the stored one may leave out.
+            model.normalize(&mut served).ok().map(|_| served)
         };
-        let mut shown = served(object);
-        if model.normalize(&mut shown).is_err() {
-            return;
-        }
-        model.track_update(live.map(served).as_ref(), &mut shown, tracking);
+        let Some(mut shown) = served(object) else { return };
+        model.track_update(live.and_then(served).as_ref(), &mut shown, tracking);
         match shown.metadata_mut().remove("managedFields") {
             Some(managers) => object.metadata_mut().insert("managedFields".to_owned(), managers),
             None => object.metadata_mut().remove("managedFields"),
@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// Turns a served object into the stored form and lets the strategy fill its defaults.
-    pub(super) fn settle(target: &Target, object: &mut Object) {
+    pub(super) fn settle(&self, target: &Target, object: &mut Object) {
         let stored = &target.resource.stored;
         if let Some(conversion) = stored.conversion {
             conversion.to_stored(object, &stored.kind);
@@ -114,26 +114,23 @@ impl Store {
             object.set_gvk(&stored.kind);
         }
         target.resource.strategy.default(object);
+        target.resource.strategy.stamp(object, None, &timestamp(self.clock.now()));
+    }
+
+    /// The fields of the form in which the target's objects are stored.
+    pub(super) fn stored_model(target: &Target) -> Arc<dyn Model> {
+        let stored = &target.resource.stored;
+        match stored.conversion {
+            Some(_) => crate::registry::builtin::model(&stored.kind),
+            None => target.resource.model.clone(),
+        }
     }
 
     /// Writes out what upstream's types always have (an empty `status`, `replicas: 0`) after admission and strategy had
     /// their way with the object.
     pub(super) fn canonical(target: &Target, object: &mut Object) -> Result<(), Status> {
-        let stored = &target.resource.stored;
-        let result = match stored.conversion {
-            Some(_) => crate::registry::builtin::model(&stored.kind).normalize(object),
-            None => target.resource.model.normalize(object),
-        };
+        let result = Self::stored_model(target).normalize(object);
         result.map(|_| ()).map_err(|why| Status::bad_request(format!("{}: {why}", target.resource.kind.kind)))
-    }
-
-    /// Upstream writes every object, even of a dry run, and reads it again.
-    pub(super) fn forget_empties(target: &Target, object: &mut Object) {
-        let stored = &target.resource.stored;
-        match stored.conversion {
-            Some(_) => crate::registry::builtin::model(&stored.kind).forget_empties(object),
-            None => target.resource.model.forget_empties(object),
-        }
     }
 
     async fn create_named(
@@ -146,10 +143,12 @@ impl Store {
         let target = Target { name: object.name().to_owned(), ..target.clone() };
         for _ in 0..ATTEMPTS {
             let mut object = object.clone();
-            self.before_create(cx, &target, &mut object)?;
+            let refused = self.disallowed(&target, &object, None).await?;
+            self.before_create(cx, &target, &mut object, refused)?;
             // Some kinds name themselves.
             let target = Target { name: object.name().to_owned(), ..target.clone() };
-            Self::forget_empties(&target, &mut object);
+            // Upstream writes every object, even of a dry run, and reads it again.
+            Self::stored_model(&target).forget_empties(&mut object);
             let mut transaction = Transaction::default();
             let attributes = Self::attributes(&target, Operation::Create, &target.name, options.dry_run, None);
             self.approve(cx, &attributes, &object, &mut transaction).await?;
@@ -189,8 +188,32 @@ impl Store {
         Err(Status::conflict(&target.resource.group_resource(), &target.name, "too many concurrent changes"))
     }
 
-    /// Upstream's `rest.BeforeCreate`.
-    pub(super) fn before_create(&self, cx: &RequestCx, target: &Target, object: &mut Object) -> Result<(), Status> {
+    /// What the object's namespace would have to allow and does not.
+    pub(super) async fn disallowed(
+        &self,
+        target: &Target,
+        new: &Object,
+        old: Option<&Object>,
+    ) -> Result<ErrorList, Status> {
+        let Some(needed) = target.resource.strategy.needs_namespace_label(new, old) else {
+            return Ok(ErrorList::new());
+        };
+        let namespaces = GroupResource::new("", "namespaces");
+        let namespace = self.backend.object(&namespaces, "", &target.namespace).await;
+        let namespace = namespace.map_err(|error| storage_status(&error, target))?;
+        let labelled = namespace.is_some_and(|namespace| namespace.label(needed.key) == Some("true"));
+        let why = format!("{} requires the `{}: true` label on the containing namespace", needed.allows, needed.key);
+        Ok(if labelled { ErrorList::new() } else { vec![FieldError::forbidden(&needed.path, why)] })
+    }
+
+    /// Upstream's `rest.BeforeCreate`; `errors` were found before.
+    fn before_create(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
+        object: &mut Object,
+        mut errors: ErrorList,
+    ) -> Result<(), Status> {
         let resource = &target.resource;
         object.set_meta_str("uid", &self.rng.uuid());
         object.set_meta_str("creationTimestamp", &timestamp(self.clock.now()));
@@ -203,8 +226,9 @@ impl Store {
         }
         resource.strategy.prepare_create(object);
         resource.strategy.prepare_create_as(object, &cx.user);
+        resource.strategy.forget(object);
         Self::canonical(target, object)?;
-        let mut errors = resource.strategy.validate_create(object);
+        errors.extend(resource.strategy.validate_create(object));
         if errors.is_empty() || !resource.strategy.metadata_comes_last() {
             let mut all = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());
             all.extend(metadata::validate_finalizer_names(object, &resource.gvr.group, false));

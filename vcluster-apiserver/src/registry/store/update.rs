@@ -1,7 +1,7 @@
 //! Update and patch: one closure `(live) -> new` and everything behind it, run again whenever another writer was faster.
 
 use super::create::{place, wipe};
-use super::{ATTEMPTS, Outcome, Store, storage_status, tree};
+use super::{ATTEMPTS, Outcome, Store, storage_status, timestamp, tree};
 use crate::admission::Operation;
 use crate::backend::{Transaction, unsealed};
 use crate::registry::metadata;
@@ -9,7 +9,7 @@ use crate::registry::resource::Target;
 use crate::registry::subresource::facet;
 use crate::request::RequestCx;
 use crate::request::options::WriteOptions;
-use apimachinery::field::{FieldError, Path};
+use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{GroupVersionKind, Object, Status};
 use serde_json::Value;
 use storage::{Check, Revision, Stored, Write};
@@ -142,10 +142,11 @@ impl Store {
         let mut shown = live.clone();
         if let Some(conversion) = resource.stored.conversion {
             conversion.to_served(&mut shown, &resource.kind);
+            resource.model.normalize(&mut shown).map_err(Status::internal)?;
         }
         let mut new = change.apply(Some(&shown))?;
         check_identity(&new, target)?;
-        Self::settle(target, &mut new);
+        self.settle(target, &mut new);
         if !change.tracks_itself() {
             let mut tracking = self.tracking(target, options);
             if let Some(subresource) = change.through() {
@@ -159,8 +160,12 @@ impl Store {
         self.admit(cx, &attributes, &mut new).await?;
         resource.strategy.default(&mut new);
         Self::check_version(target, &mut new, stored)?;
-        Self::before_update(cx, target, &mut new, &live)?;
-        Self::forget_empties(target, &mut new);
+        let refused = match target.subresource.as_str() {
+            "status" => self.disallowed(target, &new, Some(&live)).await?,
+            _ => ErrorList::new(),
+        };
+        self.before_update(cx, target, &mut new, &live, refused)?;
+        Self::stored_model(target).forget_empties(&mut new);
 
         let mut transaction = Transaction::default();
         self.approve(cx, &attributes, &new, &mut transaction).await?;
@@ -217,21 +222,35 @@ impl Store {
         Ok(())
     }
 
-    /// Upstream's `rest.BeforeUpdate`, for the resource itself and for those subresources that show it.
-    fn before_update(cx: &RequestCx, target: &Target, new: &mut Object, old: &Object) -> Result<(), Status> {
+    /// Upstream's `rest.BeforeUpdate`, for the resource itself and for those subresources that show it; `refused` was found
+    /// before.
+    fn before_update(
+        &self,
+        cx: &RequestCx,
+        target: &Target,
+        new: &mut Object,
+        old: &Object,
+        refused: ErrorList,
+    ) -> Result<(), Status> {
         let resource = &target.resource;
         let strategy = &resource.strategy;
         place(new, target)?;
         keep(new, old, "generation");
+        let model = Self::stored_model(target);
+        if !strategy.counts_empties() {
+            model.align_empties(new, old);
+        }
         match target.subresource.as_str() {
             "" => {
                 if resource.has_status() {
                     restore(new, old, "status");
                 }
                 strategy.prepare_update(new, old);
+                strategy.stamp(new, Some(old), &timestamp(self.clock.now()));
                 if strategy.has_generation() && strategy.desired_changed(new, old) {
                     new.metadata_mut().insert("generation".into(), (old.generation() + 1).into());
                 }
+                strategy.forget(new);
             }
             "status" => {
                 facet::keep_only_status(new, old);
@@ -258,8 +277,10 @@ impl Store {
         if new.at(&["metadata", "deletionGracePeriodSeconds"]).is_none_or(Value::is_null) {
             keep(new, old, "deletionGracePeriodSeconds");
         }
+        model.align_empties(new, old);
         Self::canonical(target, new)?;
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
+        errors.extend(refused);
         errors.extend(metadata::validate_update(new, old));
         errors.extend(metadata::validate_finalizer_names(new, &resource.gvr.group, true));
         errors.extend(match target.subresource.as_str() {

@@ -6,6 +6,7 @@ use crate::admission::Operation;
 use crate::api::verb::create::{answer_object, options};
 use crate::api::{Api, Call, decode};
 use crate::registry::builtin;
+use crate::registry::kinds::read::{needed, subdomain};
 use crate::registry::resource::Target;
 use crate::registry::store::{Change, timestamp};
 use crate::request::body::Body;
@@ -41,8 +42,11 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     if !matches!(text("kind"), "" | "Node") {
         errors.push(FieldError::not_supported(&path.child("kind"), text("kind"), &["Node", "<empty>"]));
     }
-    if text("name").is_empty() {
-        errors.push(FieldError::required(&path.child("name"), ""));
+    let at = path.child("name");
+    if matches!(text("kind"), "" | "Node") {
+        needed(&at, text("name"), subdomain, &mut errors);
+    } else if text("name").is_empty() {
+        errors.push(FieldError::required(&at, ""));
     }
     if !errors.is_empty() {
         // Upstream returns what it found as it is, and nobody gives it a code.
@@ -52,10 +56,14 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
             more => format!("[{}]", more.join(", ")),
         }));
     }
+    if target.name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     let change = Bind {
         pod: target.name.clone(),
         node: text("name").to_owned(),
         uid: binding.uid().to_owned(),
+        version: binding.resource_version().to_owned(),
         annotations: binding.at(&["metadata", "annotations"]).cloned(),
         labels: binding.at(&["metadata", "labels"]).cloned(),
         now: timestamp(api.store.clock.now()),
@@ -66,13 +74,14 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     status.code = 201;
     let value = serde_json::to_value(&status).unwrap_or_default();
     let answer = Object::from_value(value).unwrap_or_default();
-    answer_object(StatusCode::CREATED, &accepted, &GroupVersionKind::new("", "v1", "Status"), &answer)
+    answer_object(StatusCode::CREATED, &accepted, &GroupVersionKind::new("", "v1", "Status"), answer)
 }
 
 struct Bind {
     pod: String,
     node: String,
     uid: String,
+    version: String,
     annotations: Option<Value>,
     labels: Option<Value>,
     now: String,
@@ -88,6 +97,14 @@ impl Change for Bind {
                 format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", self.uid, pod.uid());
             return Err(Status::conflict(&pods, &self.pod, why));
         }
+        if !self.version.is_empty() && self.version != pod.resource_version() {
+            let why = format!(
+                "Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}",
+                self.version,
+                pod.resource_version()
+            );
+            return Err(Status::conflict(&pods, &self.pod, why));
+        }
         if pod.is_terminating() {
             return Err(conflict(format!("pod {} is being deleted, cannot be assigned to a host", self.pod)));
         }
@@ -100,6 +117,7 @@ impl Change for Bind {
             return Err(conflict(format!("pod {} has non-empty .spec.schedulingGates", self.pod)));
         }
         pod.set_at(&["spec", "nodeName"], self.node.as_str().into());
+        pod.remove_at(&["status", "nominatedNodeName"]);
         for (field, given) in [("annotations", &self.annotations), ("labels", &self.labels)] {
             for (key, value) in given.as_ref().and_then(Value::as_object).into_iter().flatten() {
                 pod.set_at(&["metadata", field, key], value.clone());
@@ -120,6 +138,7 @@ mod tests {
             pod: "p".into(),
             node: "n".into(),
             uid: "u".into(),
+            version: String::new(),
             annotations: Some(json!({"a": "b"})),
             labels: None,
             now: "2026-01-01T00:00:00Z".into(),

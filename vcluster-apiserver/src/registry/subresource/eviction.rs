@@ -43,7 +43,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     done.details = None;
     done.code = 201;
     let answer = Object::from_value(serde_json::to_value(&done).unwrap_or_default()).unwrap_or_default();
-    answer_object(StatusCode::CREATED, &accepted, &GroupVersionKind::new("", "v1", "Status"), &answer)
+    answer_object(StatusCode::CREATED, &accepted, &GroupVersionKind::new("", "v1", "Status"), answer)
 }
 
 async fn evict(api: &Api, call: &Call, pods: &Target, deletion: DeleteOptions) -> Result<(), Status> {

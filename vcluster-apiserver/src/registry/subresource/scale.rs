@@ -65,7 +65,7 @@ fn answer(api: &Api, call: &Call, accepted: &Accepted, object: &Object) -> Resul
         }
         Form::Table(version) => {
             let include = table::Include::parse(call.query.get("includeObject"))?;
-            let model = builtin::model(&kind());
+            let (model, json) = (builtin::model(&kind()), Bytes::from(json));
             let mut table = table::Table::of(&*model, version, include, api.store.clock.now());
             table.add(&json)?;
             (meta(version, "Table"), table.finish(&table::revision(&json), "", None))

@@ -173,7 +173,8 @@ impl Managers {
             let paths = entry.fields.intersection(&changed).paths();
             conflicts.extend(paths.into_iter().map(|path| Conflict { manager: entry.shown(), path }));
         }
-        conflicts.sort_by(|a, b| a.manager.cmp(&b.manager).then_with(|| a.path.cmp(&b.path)));
+        // The paths of each stay in their order.
+        conflicts.sort_by(|a, b| a.manager.cmp(&b.manager));
         conflicts
     }
 
