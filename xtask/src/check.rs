@@ -5,6 +5,7 @@
 //! left out with a word.
 
 use crate::conformance;
+use crate::fuzz;
 use crate::host;
 use crate::image;
 use crate::launch;
@@ -47,6 +48,7 @@ pub fn run(options: &Test) -> Result<()> {
     });
     tally.licences();
     tally.tests("workspace", &mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]));
+    tally.step("fuzz", || fuzz::run(&fuzz::Options::short()));
     if !options.fast {
         let upstream = tally.step("upstream programs", || upstream::build(Set::Minimal));
         let mut archive = None;

@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod conformance;
 mod diff;
+mod fuzz;
 mod host;
 mod image;
 mod launch;
@@ -55,6 +56,8 @@ enum Command {
     Bench(bench::Command),
     /// The same requests to upstream's API server and to ours, and every difference between the answers.
     Diff(diff::Options),
+    /// Feed everything that reads a client's bytes with mutations of upstream's fixtures.
+    Fuzz(fuzz::Options),
     /// Write the type tables anew from upstream and fail when they change.
     Tables,
     /// Crate edges, file lengths, module docs, lint tables.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Diff(options) => diff::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Tables => tables::rebuild(),
         Command::Tidy => tidy::run(),
     };

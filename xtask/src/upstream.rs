@@ -92,9 +92,14 @@ pub fn build(set: Set) -> Result<()> {
 
 /// The folder of k8s.io/kubernetes in Go's module cache: some images hold files from its source tree.
 pub fn kubernetes_source() -> Result<PathBuf> {
-    let mut go = cmd("go", ["mod", "download", "-json", &format!("k8s.io/kubernetes@{KUBERNETES}")]);
+    source("k8s.io/kubernetes")
+}
+
+/// The folder, in Go's module cache, of a module that k8s.io/kubernetes is made of, in its version.
+pub fn source(module: &str) -> Result<PathBuf> {
+    let mut go = cmd("go", ["mod", "download", "-json", module]);
     let answer: serde_json::Value = serde_json::from_str(&read(go.current_dir(module_dir("kubernetes")))?)?;
-    let folder = answer["Dir"].as_str().context("go mod download names no folder for k8s.io/kubernetes")?;
+    let folder = answer["Dir"].as_str().with_context(|| format!("go mod download names no folder for {module}"))?;
     Ok(PathBuf::from(folder))
 }
 
