@@ -7,6 +7,7 @@
 mod archive;
 mod bench;
 mod check;
+mod clients;
 mod conformance;
 mod diff;
 mod fuzz;
@@ -58,6 +59,8 @@ enum Command {
     Diff(diff::Options),
     /// Feed everything that reads a client's bytes with mutations of upstream's fixtures.
     Fuzz(fuzz::Options),
+    /// Client libraries under a server that is killed again and again: nothing lost, nothing twice.
+    Clients(clients::Options),
     /// Write the type tables anew from upstream and fail when they change.
     Tables,
     /// Crate edges, file lengths, module docs, lint tables.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         },
         Command::Diff(options) => diff::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Clients(options) => clients::run(&options),
         Command::Tables => tables::rebuild(),
         Command::Tidy => tidy::run(),
     };

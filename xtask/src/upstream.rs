@@ -67,6 +67,7 @@ const PROGRAMS: &[Program] = {
         program("agnhost", "kubernetes", "k8s.io/kubernetes/test/images/agnhost", Plain, Minimal),
         program("etcd", "etcd", ".", Plain, Minimal),
         program("coredns", "coredns", "github.com/coredns/coredns", Plain, Minimal),
+        program("clients", "clients", ".", Plain, Minimal),
         program("helm", "helm", "helm.sh/helm/v4/cmd/helm", Plain, Minimal),
         program("e2e.test", "kubernetes", "k8s.io/kubernetes/test/e2e", Test, All),
         program("ginkgo", "kubernetes", "github.com/onsi/ginkgo/v2/ginkgo", Plain, All),
@@ -146,9 +147,10 @@ impl Program {
             digest.update(text);
             digest.update([0]);
         }
-        for file in ["go.mod", "go.sum", "main.go"] {
-            let path = folder.join(file);
-            if path.is_file() {
+        let files =
+            fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect::<Result<std::collections::BTreeSet<_>>>()?;
+        for path in files {
+            if path.extension().is_some_and(|extension| ["mod", "sum", "go"].iter().any(|known| extension == *known)) {
                 digest.update(fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
             }
         }

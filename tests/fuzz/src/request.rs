@@ -48,11 +48,12 @@ fn printed(info: &RequestInfo) -> String {
     if info.verb_in_path {
         parts.push(&info.verb);
     }
-    // A namespace is its own; another resource, or a namespace below a nameless one, says where it is.
-    let of_itself = info.resource == "namespaces" && info.parts.get(1).is_none_or(|name| *name == info.namespace);
-    if !of_itself && (info.resource == "namespaces" || !info.namespace.is_empty()) {
+    // A namespace is in itself; another one below a nameless one has to say so.
+    let name = (info.resource == "namespaces").then(|| info.parts.get(1)).flatten();
+    if name != Some(&info.namespace) && (name.is_some() || !info.namespace.is_empty()) {
         parts.extend(["namespaces", &info.namespace]);
     }
     parts.extend(info.parts.iter().map(String::as_str));
-    parts.iter().map(|part| format!("/{}", utf8_percent_encode(part, NON_ALPHANUMERIC))).collect()
+    let encoded = parts.iter().map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string());
+    format!("/{}", encoded.collect::<Vec<_>>().join("/"))
 }
