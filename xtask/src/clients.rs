@@ -155,17 +155,14 @@ fn report(truth: &Truth, followers: &mut [Follower]) -> Result<()> {
 
 fn followers(folder: &Path, kubeconfig: &Path, python: &Path) -> Result<Vec<Follower>> {
     let script = workspace::root().join("tests/upstream/clients/watch.py");
-    let go = |library: &str, record: &Path| {
-        let arguments = [
-            ("kubeconfig", kubeconfig),
-            ("namespace", Path::new(NAMESPACE)),
-            ("record", record),
-            ("library", Path::new(library)),
-        ];
-        (
-            workspace::upstream_bin().join("clients"),
-            arguments.map(|(name, value)| format!("-{name}={}", value.display())).to_vec(),
-        )
+    // Streaming lists are what client-go does by default; before they were there it read pages.
+    let go = |library: &str, streaming: bool, record: &Path| {
+        let program = workspace::upstream_bin().join("clients");
+        let options = [("kubeconfig", kubeconfig), ("namespace", Path::new(NAMESPACE)), ("record", record)];
+        let mut words = vec![format!("KUBE_FEATURE_WatchListClient={streaming}"), program.display().to_string()];
+        words.extend(options.map(|(name, value)| format!("-{name}={}", value.display())));
+        words.push(format!("-library={library}"));
+        (PathBuf::from("env"), words)
     };
     let start = |name: &'static str, line: &dyn Fn(&Path) -> (PathBuf, Vec<String>)| {
         let record = folder.join(format!("{name}.txt"));
@@ -176,8 +173,9 @@ fn followers(folder: &Path, kubeconfig: &Path, python: &Path) -> Result<Vec<Foll
         anyhow::Ok(Follower { name, process, record })
     };
     Ok(vec![
-        start("client-go", &|record| go("client-go", record))?,
-        start("controller-runtime", &|record| go("controller-runtime", record))?,
+        start("client-go", &|record| go("client-go", false, record))?,
+        start("client-go, streaming", &|record| go("client-go", true, record))?,
+        start("controller-runtime", &|record| go("controller-runtime", true, record))?,
         start("kube-rs", &|record| (built("clients"), ours(kubeconfig, record, "watch")))?,
         start("kube-rs, streaming", &|record| {
             let mut arguments = ours(kubeconfig, record, "watch");

@@ -3,10 +3,12 @@
 //! The program is built by the pinned compiler with LLVM's coverage counters and libFuzzer. What a target learns stays in
 //! `target/fuzz/corpus`; an input that it fails on is written to `target/fuzz/findings/TARGET` and the run fails.
 
+use crate::bench::server::empty;
 use crate::shell::{cmd, read, run as run_command, tail};
 use crate::upstream::source;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,8 +67,8 @@ const TARGETS: [Target; 7] = [
         seeds: Seeds::Literals(&[("k8s.io/apiserver", "pkg/storage/continue_test.go")]),
         longest: 256,
     },
-    Target { name: "json", seeds: Seeds::Objects(&["json"]), longest: 16 * 1024 },
-    Target { name: "protobuf", seeds: Seeds::Objects(&["pb", "json"]), longest: 16 * 1024 },
+    Target { name: "json", seeds: Seeds::Objects(&["json"]), longest: 40 * 1024 },
+    Target { name: "protobuf", seeds: Seeds::Objects(&["pb", "json"]), longest: 40 * 1024 },
     Target {
         name: "quantity",
         seeds: Seeds::Literals(&[("k8s.io/apimachinery", "pkg/api/resource/quantity_test.go")]),
@@ -137,9 +139,10 @@ impl Target {
             folder.join("corpus").join(self.name),
             folder.join("findings").join(self.name),
         );
-        for folder in [&seeds, &corpus, &findings] {
+        for folder in [&corpus, &findings] {
             fs::create_dir_all(folder)?;
         }
+        empty(&seeds)?;
         self.seeds.write(&seeds).with_context(|| format!("seeds of {}", self.name))?;
         let mut command = cmd(program, [SLOW, "-rss_limit_mb=1024", "-print_final_stats=1", "-verbosity=1"]);
         command.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={}", self.longest));
@@ -175,7 +178,10 @@ impl Seeds {
                 for entry in fs::read_dir(source("k8s.io/api")?.join("testdata/HEAD"))? {
                     let path = entry?.path();
                     if path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)) {
-                        inputs.insert(fs::read(path)?);
+                        let object = fs::read(&path)?;
+                        // Without the spaces between tokens, which are half of it.
+                        let json = serde_json::from_slice::<Value>(&object).ok();
+                        inputs.insert(json.map_or(object, |json| json.to_string().into_bytes()));
                     }
                 }
             }
