@@ -33,6 +33,9 @@ pub struct Quantity {
     format: Format,
 }
 
+/// Nothing larger is told apart, so that every quantity prints as one that is read as the same.
+const MAX_SCALE: i32 = 1_000_000;
+
 /// Why a text is no quantity; the texts are upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
@@ -70,7 +73,7 @@ impl Quantity {
             mantissa /= 10;
             scale += 1;
         }
-        Self { mantissa, scale, format }
+        Self { mantissa, scale: scale.min(MAX_SCALE), format }
     }
 
     pub fn parse(text: &str) -> Result<Self, QuantityError> {

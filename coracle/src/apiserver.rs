@@ -32,11 +32,13 @@ use ::vcluster_apiserver::server::{Config, DEADLINE, IssuerDocuments, Server};
 use ::vcluster_apiserver::upkeep;
 use anyhow::Context as _;
 use apimachinery::clock::{Clock, Rng, SeededRng, SystemClock};
+use apimachinery::time::parse_go_duration;
 use pki::Keys;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::{Bounds, Cache, Sqlite, Storage};
 use tokio::net::TcpListener;
 
@@ -51,6 +53,8 @@ pub struct Parts {
     pub endpoint: Endpoint,
     pub cluster_domain: String,
     pub guarding: guarding::Args,
+    /// How long history is kept, at least; at most twice as long.
+    pub compaction: Duration,
 }
 
 /// Opens the SQLite store in a folder and loads its watch cache.
@@ -69,7 +73,7 @@ pub async fn open(folder: &Path, guarding: &guarding::Args) -> anyhow::Result<Ar
 
 /// Builds the server and brings up the objects that every cluster has.
 pub async fn build(parts: Parts) -> anyhow::Result<Server> {
-    let Parts { keys, cache, clock, rng, connector, addresses, endpoint, cluster_domain, guarding } = parts;
+    let Parts { keys, cache, clock, rng, connector, addresses, endpoint, cluster_domain, guarding, compaction } = parts;
     let backend = Backend { storage: cache.clone() };
     // The policy must be there before the first request is judged by it.
     bootstrap::reconcile(&backend, clock.now(), &*rng).await.context("cannot write the bootstrap policy")?;
@@ -150,7 +154,7 @@ pub async fn build(parts: Parts) -> anyhow::Result<Server> {
     server.bootstrap(&endpoint).await.context("cannot write the bootstrap objects")?;
     let published = server.publish_client_authority(&keys.authority.certificate_pem()).await;
     published.context("cannot publish the authority of client certificates")?;
-    tokio::spawn(upkeep::run(server.cache(), clock));
+    tokio::spawn(upkeep::run(server.cache(), clock, compaction));
     Ok(server)
 }
 
@@ -183,8 +187,20 @@ pub struct Args {
     /// The domain of services
     #[arg(long, default_value = "cluster.local")]
     cluster_domain: String,
+    /// How often history is cut off; a revision lives for one to two intervals
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = interval)]
+    etcd_compaction_interval: Duration,
     #[command(flatten)]
     guarding: guarding::Args,
+}
+
+/// An interval as Go writes it, and no empty one.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_go_duration(text).map_err(|error| error.to_string())?;
+    Duration::try_from(interval)
+        .ok()
+        .filter(|interval| !interval.is_zero())
+        .ok_or("it must be longer than 0".to_owned())
 }
 
 impl Args {
@@ -218,6 +234,7 @@ impl Args {
             },
             cluster_domain: self.cluster_domain,
             guarding: self.guarding,
+            compaction: self.etcd_compaction_interval,
         };
         let built = build(parts).await?;
         tracing::info!(%address, "serving");

@@ -26,6 +26,7 @@ use vcluster_apiserver::authn::user::service_account;
 use vcluster_apiserver::request::UserInfo;
 use vcluster_apiserver::server::Server;
 use vcluster_apiserver::server::bootstrap::Endpoint;
+use vcluster_apiserver::upkeep;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -99,6 +100,7 @@ impl Args {
             },
             cluster_domain: self.cluster_domain.clone(),
             guarding: self.guarding.clone(),
+            compaction: upkeep::INTERVAL,
         })
         .await?;
         host.ensure_dns_service(&client(&server, loopback())).await?;

@@ -16,9 +16,9 @@ use tokio::time::MissedTickBehavior;
 pub const INTERVAL: Duration = Duration::from_mins(5);
 const EVENT_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
-/// Runs until the store is closed.
-pub async fn run(cache: Arc<Cache>, clock: Arc<dyn Clock>) {
-    tokio::join!(compact_regularly(cache.clone(), INTERVAL), expire_events(&cache, &*clock));
+/// Runs until the store is closed. A revision lives for one to two times `compaction`.
+pub async fn run(cache: Arc<Cache>, clock: Arc<dyn Clock>, compaction: Duration) {
+    tokio::join!(compact_regularly(cache.clone(), compaction), expire_events(&cache, &*clock));
 }
 
 async fn expire_events(cache: &Cache, clock: &dyn Clock) {
@@ -101,7 +101,7 @@ mod tests {
             let body = unsealed(&Object::from_value(event.clone()).unwrap());
             cache.transact(Vec::new(), vec![Write::Put(key, body)]).await.unwrap();
         }
-        let upkeep = tokio::spawn(run(cache.clone(), Arc::new(FixedClock::new(NOW))));
+        let upkeep = tokio::spawn(run(cache.clone(), Arc::new(FixedClock::new(NOW)), INTERVAL));
         tokio::time::sleep(INTERVAL).await;
         upkeep.abort();
         cache.snapshot("events").entries.values().map(|entry| entry.key.name.to_string()).collect()

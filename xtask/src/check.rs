@@ -4,7 +4,9 @@
 //! one test. Nothing is read from standard input; what is missing on the machine is installed or, for cargo-deny,
 //! left out with a word.
 
+use crate::clients;
 use crate::conformance;
+use crate::fuzz;
 use crate::host;
 use crate::image;
 use crate::launch;
@@ -47,6 +49,7 @@ pub fn run(options: &Test) -> Result<()> {
     });
     tally.licences();
     tally.tests("workspace", &mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]));
+    tally.step("fuzz", || fuzz::run(&fuzz::Options::short()));
     if !options.fast {
         let upstream = tally.step("upstream programs", || upstream::build(Set::Minimal));
         let mut archive = None;
@@ -57,6 +60,7 @@ pub fn run(options: &Test) -> Result<()> {
         if upstream && image {
             let mut swap = cargo(&["test", "--locked", "--package", "swap", "--no-fail-fast"]);
             tally.tests("swap", with_programs(swap.args(["--", "--ignored", "--test-threads=1"])));
+            tally.step("clients", || clients::run(&clients::Options::short()));
         }
         if let Some(archive) = archive {
             tally.on_a_host(begun, &archive);

@@ -7,8 +7,10 @@
 mod archive;
 mod bench;
 mod check;
+mod clients;
 mod conformance;
 mod diff;
+mod fuzz;
 mod host;
 mod image;
 mod launch;
@@ -55,6 +57,10 @@ enum Command {
     Bench(bench::Command),
     /// The same requests to upstream's API server and to ours, and every difference between the answers.
     Diff(diff::Options),
+    /// Feed everything that reads a client's bytes with mutations of upstream's fixtures.
+    Fuzz(fuzz::Options),
+    /// Client libraries under a server that is killed again and again: nothing lost, nothing twice.
+    Clients(clients::Options),
     /// Write the type tables anew from upstream and fail when they change.
     Tables,
     /// Crate edges, file lengths, module docs, lint tables.
@@ -75,6 +81,8 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Diff(options) => diff::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Clients(options) => clients::run(&options),
         Command::Tables => tables::rebuild(),
         Command::Tidy => tidy::run(),
     };

@@ -67,6 +67,7 @@ const PROGRAMS: &[Program] = {
         program("agnhost", "kubernetes", "k8s.io/kubernetes/test/images/agnhost", Plain, Minimal),
         program("etcd", "etcd", ".", Plain, Minimal),
         program("coredns", "coredns", "github.com/coredns/coredns", Plain, Minimal),
+        program("clients", "clients", ".", Plain, Minimal),
         program("helm", "helm", "helm.sh/helm/v4/cmd/helm", Plain, Minimal),
         program("e2e.test", "kubernetes", "k8s.io/kubernetes/test/e2e", Test, All),
         program("ginkgo", "kubernetes", "github.com/onsi/ginkgo/v2/ginkgo", Plain, All),
@@ -92,9 +93,14 @@ pub fn build(set: Set) -> Result<()> {
 
 /// The folder of k8s.io/kubernetes in Go's module cache: some images hold files from its source tree.
 pub fn kubernetes_source() -> Result<PathBuf> {
-    let mut go = cmd("go", ["mod", "download", "-json", &format!("k8s.io/kubernetes@{KUBERNETES}")]);
+    source("k8s.io/kubernetes")
+}
+
+/// The folder, in Go's module cache, of a module that k8s.io/kubernetes is made of, in its version.
+pub fn source(module: &str) -> Result<PathBuf> {
+    let mut go = cmd("go", ["mod", "download", "-json", module]);
     let answer: serde_json::Value = serde_json::from_str(&read(go.current_dir(module_dir("kubernetes")))?)?;
-    let folder = answer["Dir"].as_str().context("go mod download names no folder for k8s.io/kubernetes")?;
+    let folder = answer["Dir"].as_str().with_context(|| format!("go mod download names no folder for {module}"))?;
     Ok(PathBuf::from(folder))
 }
 
@@ -141,9 +147,10 @@ impl Program {
             digest.update(text);
             digest.update([0]);
         }
-        for file in ["go.mod", "go.sum", "main.go"] {
-            let path = folder.join(file);
-            if path.is_file() {
+        let files =
+            fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect::<Result<std::collections::BTreeSet<_>>>()?;
+        for path in files {
+            if path.extension().is_some_and(|extension| ["mod", "sum", "go"].iter().any(|known| extension == *known)) {
                 digest.update(fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
             }
         }

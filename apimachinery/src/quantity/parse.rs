@@ -1,6 +1,6 @@
 //! Reading quantities, with the same leniency as upstream (`.`, `+` and `Ki` are zero).
 
-use super::{Format, Quantity, QuantityError, shift_down};
+use super::{Format, MAX_SCALE, Quantity, QuantityError, shift_down};
 
 /// Quantities are kept to a billionth.
 const NANO: i32 = -9;
@@ -61,8 +61,8 @@ fn interpret(suffix: &str) -> Option<(Format, i32)> {
         "Ei" => binary(60),
         _ => {
             let power: i64 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            // Nothing that can be written down is told apart beyond this.
-            Some((Format::DecimalExponent, power.clamp(-1_000_000, 1_000_000) as i32))
+            let most = i64::from(2 * MAX_SCALE);
+            Some((Format::DecimalExponent, power.clamp(-most, most) as i32))
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, QuantityError> {
 
 fn decimal(parts: &Parts<'_>, power: i32) -> Quantity {
     let fraction = parts.fraction.trim_end_matches('0');
-    let mut scale = power - fraction.len().min(1_000_000) as i32;
+    let mut scale = power - fraction.len().min(MAX_SCALE as usize) as i32;
     let mut digits: Vec<u8> = [parts.whole, fraction].concat().trim_start_matches('0').bytes().collect();
     // More digits than 128 bits hold are dropped; a last digit says that something was there.
     let mut inexact = false;

@@ -69,6 +69,14 @@ fn texts_print_canonically() {
 }
 
 #[test]
+fn what_exceeds_all_measure_prints_as_what_is_read_as_the_same() {
+    for text in ["1e9999999999", "-100000000E1000000000", "100e1000000"] {
+        assert_eq!(Quantity::parse(&q(text).to_string()), Ok(q(text)), "{text}");
+    }
+    assert!(q("1e9999999999") > q("1e1000") && q("1e-9999999999") == q("1n"));
+}
+
+#[test]
 fn upstream_keeps_some_texts_as_they_are() {
     let cases = [
         ("05", "05"),

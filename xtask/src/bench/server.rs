@@ -26,17 +26,19 @@ impl ApiServer {
     /// Starts `coracle apiserver` in a folder that it empties first: with these keys, or with those that it makes.
     pub fn ours(folder: &Path, keys: Option<&Keys>) -> Result<ApiServer> {
         empty(folder)?;
-        let data = folder.join("data");
         if let Some(keys) = keys {
-            fs::create_dir_all(&data)?;
-            for name in ["ca.crt", "ca.key", "sa.key"] {
-                fs::copy(keys.file(name), data.join(name))?;
-            }
+            give(keys, folder)?;
         }
         let [port] = free_ports()?;
-        let arguments =
-            ["apiserver".to_owned(), format!("--data-dir={}", data.display()), format!("--listen=127.0.0.1:{port}")];
-        let process = Process::start("coracle", &image::binary(), &arguments, folder)?;
+        ApiServer::again(&image::binary(), folder, port, keys, &[])
+    }
+
+    /// Starts `coracle apiserver` over what it left in a folder.
+    pub fn again(program: &Path, folder: &Path, port: u16, keys: Option<&Keys>, flags: &[String]) -> Result<ApiServer> {
+        let data = format!("--data-dir={}", folder.join("data").display());
+        let mut arguments = vec!["apiserver".to_owned(), data, format!("--listen=127.0.0.1:{port}")];
+        arguments.extend_from_slice(flags);
+        let process = Process::start("coracle", program, &arguments, folder)?;
         ApiServer::ready(vec![process], port, keys)
     }
 
@@ -51,6 +53,16 @@ impl ApiServer {
         };
         Ok(ApiServer { processes, port, readyz })
     }
+}
+
+/// Puts keys where `coracle apiserver` looks for them.
+pub fn give(keys: &Keys, folder: &Path) -> Result<()> {
+    let data = folder.join("data");
+    fs::create_dir_all(&data)?;
+    for name in ["ca.crt", "ca.key", "sa.key"] {
+        fs::copy(keys.file(name), data.join(name))?;
+    }
+    Ok(())
 }
 
 /// A folder with nothing in it.
