@@ -9,7 +9,13 @@ mod operator;
 mod tenant;
 mod user;
 
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+/// Requests are trees of small pieces, made by one thread and often dropped by another: the C library's allocator spends
+/// a quarter of the server's time on them.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = match args::Args::read(std::env::args_os().collect()) {

@@ -10,6 +10,7 @@ pub mod error;
 pub mod frame;
 pub mod page;
 mod selection;
+pub mod sent;
 pub mod table;
 pub mod verb;
 
@@ -29,6 +30,7 @@ pub struct Api {
     pub store: Store,
     pub special: crate::registry::special::Specials,
     pub connector: Arc<dyn crate::proxy::Connector>,
+    pub sent: sent::Sent,
     /// Ends watches gradually when the server drains.
     pub draining: tokio::sync::watch::Receiver<bool>,
 }

@@ -2,6 +2,7 @@
 
 use apimachinery::{GroupResource, Object};
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 use storage::{Check, Key, Storage, Unsealed, Write};
@@ -79,6 +80,17 @@ impl Backend {
         Ok(self.storage.get(&Self::key(resource, namespace, name)).await?.map(|stored| stored.body))
     }
 
+    /// What `T` reads of an object, or none.
+    pub async fn read<T: DeserializeOwned>(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<T>, storage::Error> {
+        let bytes = self.bytes(resource, namespace, name).await?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
     /// An object as a tree, or none.
     pub async fn object(
         &self,
@@ -86,8 +98,7 @@ impl Backend {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Object>, storage::Error> {
-        let Some(bytes) = self.bytes(resource, namespace, name).await? else { return Ok(None) };
-        Ok(serde_json::from_slice(&bytes).ok().and_then(Object::from_value))
+        Ok(self.read(resource, namespace, name).await?.and_then(Object::from_value))
     }
 
     /// Every object of a resource, in one namespace or in all.

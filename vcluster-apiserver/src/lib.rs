@@ -17,6 +17,7 @@ pub mod encryption;
 pub mod flowcontrol;
 pub mod openapi;
 pub mod outbound;
+mod passing;
 pub mod pki;
 pub mod proxy;
 pub mod registry;

@@ -14,6 +14,7 @@ pub mod listener;
 
 use crate::admission::Plugin;
 use crate::api::Api;
+use crate::api::sent::Sent;
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::backend::Backend;
@@ -107,6 +108,7 @@ impl Server {
             store,
             special: config.special,
             connector: config.connector,
+            sent: Sent::default(),
             draining,
         };
         Self {

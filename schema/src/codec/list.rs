@@ -33,6 +33,17 @@ impl ListWriter {
         Ok(())
     }
 
+    /// Adds an item that another list of the same type had, from all the bytes that it took there.
+    pub fn copy_front(&mut self, bytes: &[u8]) {
+        self.out.bytes(bytes);
+    }
+
+    /// How many bytes there are: an item takes what this grows by.
+    #[expect(clippy::len_without_is_empty, reason = "there is always something")]
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
     /// The list in its envelope. `metadata` is the JSON of a `ListMeta`.
     ///
     /// # Errors

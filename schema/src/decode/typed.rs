@@ -5,13 +5,14 @@ use super::scalars::{self, kind_word};
 use crate::json::{NodeKind, Tape};
 use crate::types::{Field, Form, Scalar, Shape, Type};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Upstream stops collecting there.
 const MAX_STRICT: usize = 100;
 
-enum Step {
-    Member(String),
+enum Step<'a> {
+    Member(Cow<'a, str>),
     Index(usize),
 }
 
@@ -22,7 +23,7 @@ pub(super) struct Refused(pub(super) String);
 pub(super) struct Decoder<'a> {
     pub(super) tape: &'a Tape<'a>,
     /// Where the walk is, for strict errors; elements and keys included.
-    path: Vec<Step>,
+    path: Vec<Step<'a>>,
     /// The struct fields on the way, for type errors.
     frames: Vec<(&'static Type, &'static Field)>,
     strict: Option<Vec<String>>,
@@ -66,8 +67,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub(super) fn within<T>(&mut self, member: &str, walk: impl FnOnce(&mut Self) -> T) -> T {
-        self.path.push(Step::Member(member.into()));
+    pub(super) fn within<T>(&mut self, member: Cow<'a, str>, walk: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(Step::Member(member));
         let result = walk(self);
         self.path.pop();
         result
@@ -156,9 +157,10 @@ impl<'a> Decoder<'a> {
         values: &mut Vec<(&'static Field, Option<Value>)>,
     ) -> Result<(), Refused> {
         let tape = self.tape;
+        let mut fields = t.in_order();
         for (key, child) in tape.members(node) {
             let key = tape.string(key);
-            let Some(field) = t.field(&key) else {
+            let Some(field) = fields.find(&key) else {
                 self.note("unknown field", &key);
                 continue;
             };
@@ -167,7 +169,7 @@ impl<'a> Decoder<'a> {
                 self.note("duplicate field", &key);
             }
             self.frames.push((t, field));
-            let value = self.within(&key, |walk| walk.field(field, child))?;
+            let value = self.within(key, |walk| walk.field(field, child))?;
             self.frames.pop();
             match seen {
                 Some(at) => values[at].1 = value,
@@ -208,7 +210,7 @@ impl<'a> Decoder<'a> {
                     if map.contains_key(&*key) {
                         self.note("duplicate field", &key);
                     }
-                    let value = self.within(&key, |walk| walk.value(element.get(), child))?;
+                    let value = self.within(key.clone(), |walk| walk.value(element.get(), child))?;
                     map.insert(key.into_owned(), value);
                 }
                 Ok(Value::Object(map))

@@ -35,7 +35,7 @@ impl Decoder<'_> {
                     if judge && map.contains_key(&*key) {
                         self.note("duplicate field", &key);
                     }
-                    let value = self.within(&key, |walk| walk.free(child, judge));
+                    let value = self.within(key.clone(), |walk| walk.free(child, judge));
                     map.insert(key.into_owned(), value);
                 }
                 Value::Object(map)

@@ -1,4 +1,7 @@
-//! The writing thread: drains its queue into group commits, and publishes what it has committed before it answers.
+//! The queue of writes, and who takes it to the file: a caller that finds nobody else at it, else a thread of its own.
+//! Either way what waits together is committed together, and what is committed is published before it is answered.
+//!
+//! A lone caller so waits for the file and for nobody to wake up, twice; and crowds still share one flush.
 
 use super::commit::{Request, commit};
 use super::fault::Fault;
@@ -7,8 +10,9 @@ use crate::ring::Ring;
 use crate::{Check, Error, Event, Revision, Write};
 use rusqlite::Connection;
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many callers share a commit at most, and how many may wait for the next.
@@ -25,31 +29,100 @@ enum Command {
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    commands: Option<mpsc::Sender<Command>>,
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
+struct Shared {
+    desk: Mutex<Desk>,
+    bell: Bell,
+}
+
+/// What one needs to commit; whoever holds it is the only one who does.
+#[derive(Debug)]
+struct Desk {
+    // Dropped in this order: the file is let go of last.
+    connection: Connection,
+    queue: mpsc::Receiver<Command>,
+    ring: Arc<Ring<Event>>,
+    _lock: File,
+}
+
+/// Tells the thread that somebody counts on it.
+#[derive(Debug, Default)]
+struct Bell {
+    state: Mutex<Rung>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rung {
+    #[default]
+    No,
+    Yes,
+    /// For the last time.
+    Closed,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bell {
+    fn ring(&self, rung: Rung) {
+        *lock(&self.state) = rung;
+        self.changed.notify_one();
+    }
+
+    fn wait(&self) -> Rung {
+        let waiting = self.changed.wait_while(lock(&self.state), |rung| *rung == Rung::No);
+        std::mem::take(&mut waiting.unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl Writer {
-    /// The thread owns the lock and lets go of it last.
     pub(super) fn start(connection: Connection, lock: File, ring: Arc<Ring<Event>>) -> Result<Self, Error> {
         let (commands, queue) = mpsc::channel(BATCH);
-        let run = move || {
-            let closing = Closing(ring.clone());
-            run(connection, queue, &ring);
-            drop(closing);
-            drop(lock);
+        let desk = Mutex::new(Desk { connection, queue, ring: ring.clone(), _lock: lock });
+        let shared = Arc::new(Shared { desk, bell: Bell::default() });
+        let run = {
+            let shared = shared.clone();
+            move || {
+                let _closing = Closing(ring);
+                shared.run();
+            }
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(run)
             .map_err(|source| Error::Backend { operation: "start its writer", source: Box::new(source) })?;
-        Ok(Self { commands: Some(commands), thread: Some(thread) })
+        Ok(Self { commands, shared, thread: Some(thread) })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
-        let commands = self.commands.as_ref().ok_or(Error::Closed)?;
-        commands.send(command(answer)).await.map_err(|_| Error::Closed)?;
+        let (answer, mut answered) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| Error::Closed)?;
+        if may_block() {
+            // Others of the same task may be about to ask as well, and share the commit.
+            tokio::task::yield_now().await;
+            if let Ok(answer) = answered.try_recv() {
+                return answer;
+            }
+            let desk = match self.shared.desk.try_lock() {
+                Ok(desk) => Some(desk),
+                Err(TryLockError::Poisoned(desk)) => Some(desk.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            };
+            match desk {
+                Some(mut desk) => tokio::task::block_in_place(move || _ = desk.take()),
+                // Whoever is there may have looked at the queue before.
+                None => self.shared.bell.ring(Rung::Yes),
+            }
+        } else {
+            self.shared.bell.ring(Rung::Yes);
+        }
         answered.await.map_err(|_| Error::Closed)?
     }
 
@@ -65,9 +138,14 @@ impl Writer {
     }
 }
 
+/// Whether the runtime has other threads for its other tasks.
+fn may_block() -> bool {
+    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.commands = None;
+        self.shared.bell.ring(Rung::Closed);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -85,26 +163,43 @@ impl Drop for Closing {
     }
 }
 
-fn run(mut connection: Connection, mut queue: mpsc::Receiver<Command>, ring: &Ring<Event>) {
-    let mut commands = Vec::with_capacity(BATCH);
-    while queue.blocking_recv_many(&mut commands, BATCH) > 0 {
-        let mut batch = Vec::with_capacity(commands.len());
-        for command in commands.drain(..) {
+impl Shared {
+    fn run(&self) {
+        loop {
+            let rung = self.bell.wait();
+            while lock(&self.desk).take() {}
+            if rung == Rung::Closed {
+                return;
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// Serves what waits, up to a batch; false when nothing did.
+    fn take(&mut self) -> bool {
+        let mut batch = Vec::new();
+        let mut served = 0;
+        while served < BATCH
+            && let Ok(command) = self.queue.try_recv()
+        {
+            served += 1;
             match command {
                 // Nobody waits for it any more and nothing has happened yet.
                 Command::Transact(_, answer) if answer.is_closed() => {}
                 Command::Transact(request, answer) => batch.push((request, answer)),
                 Command::Promise(through, answer) => {
-                    let done = compact::promise(&mut connection, through).map_err(|fault| fault.during("compact"));
-                    let _ = answer.send(done);
+                    let done = compact::promise(&mut self.connection, through);
+                    let _ = answer.send(done.map_err(|fault| fault.during("compact")));
                 }
                 Command::Forget(answer) => {
-                    let done = compact::step(&mut connection).map_err(|fault| fault.during("compact"));
-                    let _ = answer.send(done);
+                    let done = compact::step(&mut self.connection);
+                    let _ = answer.send(done.map_err(|fault| fault.during("compact")));
                 }
             }
         }
-        transact(&mut connection, ring, batch);
+        transact(&mut self.connection, &self.ring, batch);
+        served > 0
     }
 }
 

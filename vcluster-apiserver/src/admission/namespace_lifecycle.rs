@@ -3,18 +3,39 @@
 //!
 //! Upstream checks and hopes; here the namespace's presence is a check of the object's own transaction.
 
-use super::{Attributes, Operation, Plugin, lookup};
+use super::{Attributes, Operation, Plugin, unreadable};
 use crate::backend::{Backend, Transaction};
 use crate::request::RequestCx;
 use apimachinery::{GroupResource, Object, Status};
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use storage::Check;
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NamespaceLifecycle;
+
+/// What is looked at for every object that is created: no tree is made of the rest.
+#[derive(Deserialize)]
+struct Namespace {
+    metadata: Metadata,
+    #[serde(default)]
+    status: NamespaceStatus,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "deletionTimestamp")]
+    deletion_timestamp: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+struct NamespaceStatus {
+    #[serde(default)]
+    phase: String,
+}
 
 /// Whether something in a namespace is created: not a namespace itself, nor an access review, whose answer must not
 /// tell which namespaces exist.
@@ -41,11 +62,12 @@ impl Plugin for NamespaceLifecycle {
             }
             return Ok(());
         }
-        let Some(namespace) = lookup(backend, "", "namespaces", "", &a.namespace).await? else {
-            return Err(Status::not_found(&GroupResource::new("", "namespaces"), &a.namespace));
+        let namespaces = GroupResource::new("", "namespaces");
+        let namespace: Option<Namespace> = backend.read(&namespaces, "", &a.namespace).await.map_err(unreadable)?;
+        let Some(namespace) = namespace else {
+            return Err(Status::not_found(&namespaces, &a.namespace));
         };
-        let phase = namespace.at(&["status", "phase"]).and_then(Value::as_str);
-        if phase == Some("Terminating") || namespace.is_terminating() {
+        if namespace.status.phase == "Terminating" || namespace.metadata.deletion_timestamp.is_some() {
             let name = &a.namespace;
             let why = format!("unable to create new content in namespace {name} because it is being terminated");
             let cause = format!("namespace {name} is being terminated");

@@ -1,7 +1,8 @@
 //! A page of a list as bytes: in JSON a concatenation of what is stored, in protobuf one item after the other.
 
-use super::encode;
+use super::sent::{Key, List, Sent};
 use super::table::{Include, Table};
+use super::{Api, encode};
 use crate::registry::resource::Resource;
 use crate::request::negotiate::{Accepted, Encoding, Form};
 use apimachinery::{GroupVersionKind, Status};
@@ -17,6 +18,8 @@ pub struct Listed {
     pub continue_: String,
     /// Known only without selectors.
     pub remaining: Option<usize>,
+    /// Whether it has everything, and of which namespace: none for all of them.
+    pub whole: Option<Option<Arc<str>>>,
 }
 
 impl Listed {
@@ -26,14 +29,14 @@ impl Listed {
     /// 406 when the form has no such encoding, 500 when a stored object cannot be read.
     pub fn write(
         &self,
+        api: &Api,
         resource: &Resource,
         accepted: &Accepted,
         include: Include,
-        now: jiff::Timestamp,
     ) -> Result<Bytes, Status> {
         let kind = list_kind(resource, &accepted.form);
         if let Form::Table(version) = &accepted.form {
-            let mut table = Table::new(resource, version, include, now);
+            let mut table = Table::new(resource, version, include, api.store.clock.now());
             for item in &self.items {
                 table.add(&item.body)?;
             }
@@ -41,7 +44,7 @@ impl Listed {
             return encode::write(accepted, &kind, json.into());
         }
         if accepted.encoding == Encoding::Protobuf {
-            return self.protobuf(resource, &accepted.form, &kind);
+            return self.protobuf(&api.sent, resource, &accepted.form, &kind);
         }
         encode::write(accepted, &kind, self.json(resource, &accepted.form, &kind)?.into())
     }
@@ -84,28 +87,46 @@ impl Listed {
         Ok(out)
     }
 
-    fn protobuf(&self, resource: &Resource, form: &Form, kind: &GroupVersionKind) -> Result<Bytes, Status> {
-        let item_kind = match form {
+    fn protobuf(
+        &self,
+        sent: &Sent,
+        resource: &Resource,
+        form: &Form,
+        kind: &GroupVersionKind,
+    ) -> Result<Bytes, Status> {
+        let internal = |e: schema::codec::CodecError| Status::internal(e.to_string());
+        let items = match form {
             Form::PartialMetadataList(version) => {
                 GroupVersionKind::new("meta.k8s.io", version.as_str(), "PartialObjectMetadata")
             }
             _ => resource.kind.clone(),
         };
-        let internal = |e: schema::codec::CodecError| Status::internal(e.to_string());
         let size: usize = self.items.iter().map(|item| item.body.len()).sum();
-        let mut list = ListWriter::new(super::codec::type_of(&item_kind)?, size);
+        let mut list = ListWriter::new(super::codec::type_of(&items)?, size);
+        let key = self.whole.clone();
+        let key = key.map(|namespace| Key { resource: resource.stored.resource.clone(), items, namespace });
+        let last = key.as_ref().map(|key| sent.get(key)).unwrap_or_default();
+        let mut unchanged = last.backwards();
+        let (after, mut written) = (list.len(), Vec::with_capacity(self.items.len()));
         let mut partial = Vec::new();
         for item in self.items.iter().rev() {
-            let pushed = if let Form::PartialMetadataList(version) = form {
+            let mark = list.len();
+            if let Some(bytes) = unchanged.find(item) {
+                list.copy_front(bytes);
+            } else if let Form::PartialMetadataList(version) = form {
                 partial.clear();
                 encode::partial(&mut partial, resource.strategy.field_annotation(), version, &item.body)?;
-                list.push_front(&partial)
+                list.push_front(&partial).map_err(internal)?;
             } else {
-                list.push_front(&encode::served(resource, &item.body)?)
-            };
-            pushed.map_err(internal)?;
+                list.push_front(&encode::served(resource, &item.body)?).map_err(internal)?;
+            }
+            written.push((item.clone(), list.len() - mark));
         }
-        list.finish(&kind.api_version(), &kind.kind, self.metadata().as_bytes()).map_err(internal)
+        let bytes = list.finish(&kind.api_version(), &kind.kind, self.metadata().as_bytes()).map_err(internal)?;
+        if let Some(key) = key {
+            sent.put(key, List::new(bytes.clone(), after, written));
+        }
+        Ok(bytes)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::document::{self, Encoding, Part};
 use crate::discovery::hash_of;
+use crate::passing::Passing;
 use crate::registry::Snapshot;
 use bytes::Bytes;
 use schema::description::Descriptions;
@@ -10,7 +11,6 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long a document stays after its last use: long enough for a client that asks for several in a row, and for the
 /// others that start with it.
@@ -26,9 +26,10 @@ pub struct Key {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kept {
-    state: Arc<Mutex<State>>,
+    state: Mutex<State>,
+    documents: Passing<HashMap<Key, Bytes>>,
     /// Held while something is made, so that clients that ask together share it instead of each making their own.
     making: Mutex<()>,
 }
@@ -40,14 +41,12 @@ struct State {
     /// By path of the part; the empty path is the document of version 2.
     hashes: BTreeMap<String, Arc<str>>,
     index: Option<Bytes>,
-    documents: HashMap<Key, Bytes>,
-    /// When the documents go, and whether somebody waits for it.
-    until: Option<Instant>,
-    waiting: bool,
 }
 
-fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Kept {
+    fn default() -> Self {
+        Self { state: Mutex::default(), documents: Passing::new(KEEP), making: Mutex::default() }
+    }
 }
 
 /// Runs what takes long without holding up the other tasks of the thread, where the runtime has other threads.
@@ -63,12 +62,12 @@ fn aside<T>(make: impl FnOnce() -> T) -> T {
 impl Kept {
     /// The state that belongs to a snapshot; what was made from another one is dropped.
     fn of(&self, snapshot: &Snapshot) -> MutexGuard<'_, State> {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.generation != Some(snapshot.generation) {
             state.generation = Some(snapshot.generation);
             state.hashes.clear();
             state.index = None;
-            state.documents.clear();
+            self.documents.change(HashMap::clear);
         }
         state
     }
@@ -128,44 +127,20 @@ impl Kept {
 
     /// The kept bytes, or those that are made now.
     pub fn get_or_make(&self, snapshot: &Snapshot, key: Key, make: impl FnOnce() -> Bytes) -> Bytes {
-        let found = self.of(snapshot).documents.get(&key).cloned();
-        let bytes = found.unwrap_or_else(|| {
+        let kept = || {
+            drop(self.of(snapshot));
+            self.documents.with(|documents| documents.get(&key).cloned())
+        };
+        kept().unwrap_or_else(|| {
             aside(|| {
                 let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-                let made = self.of(snapshot).documents.get(&key).cloned();
-                made.unwrap_or_else(|| {
+                kept().unwrap_or_else(|| {
                     let bytes = make();
-                    self.of(snapshot).documents.insert(key.clone(), bytes.clone());
+                    self.documents.with(|documents| documents.insert(key.clone(), bytes.clone()));
                     bytes
                 })
             })
-        });
-        let mut state = self.of(snapshot);
-        state.until = Some(Instant::now() + KEEP);
-        state.documents.insert(key, bytes.clone());
-        if !state.waiting
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            state.waiting = true;
-            runtime.spawn(forget(Arc::downgrade(&self.state)));
-        }
-        bytes
-    }
-}
-
-/// Waits until nobody asked for a document for a while, and drops them all.
-async fn forget(state: std::sync::Weak<Mutex<State>>) {
-    loop {
-        let Some(until) = state.upgrade().and_then(|state| locked(&state).until) else { return };
-        tokio::time::sleep_until(until).await;
-        let Some(state) = state.upgrade() else { return };
-        let mut state = locked(&state);
-        if state.until.is_none_or(|until| until <= Instant::now()) {
-            state.documents = HashMap::new();
-            state.until = None;
-            state.waiting = false;
-            return;
-        }
+        })
     }
 }
 
@@ -184,14 +159,14 @@ mod tests {
         let again = kept.document(&snapshot, Some(&part), Encoding::Json);
         assert_eq!(first.as_ptr(), again.as_ptr(), "shared while it is used");
         tokio::time::sleep(KEEP * 3 / 4).await;
-        assert_eq!(locked(&kept.state).documents.len(), 1, "each use prolongs it");
+        assert_eq!(kept.documents.change(|documents| documents.len()), 1, "each use prolongs it");
         tokio::time::sleep(KEEP).await;
-        assert_eq!(locked(&kept.state).documents.len(), 0);
+        assert_eq!(kept.documents.change(|documents| documents.len()), 0);
         assert_eq!(*hash_of(&first), *hash);
-        assert_eq!(locked(&kept.state).hashes.len(), 1);
+        assert_eq!(kept.of(&snapshot).hashes.len(), 1);
         let mut other = builtin::snapshot();
         other.generation += 1;
         drop(kept.of(&other));
-        assert_eq!(locked(&kept.state).hashes.len(), 0, "another registry has other documents");
+        assert_eq!(kept.of(&other).hashes.len(), 0, "another registry has other documents");
     }
 }

@@ -94,7 +94,7 @@ fn resource(info: &'static schema::ResourceInfo, strategy_for: fn(&str, &str) ->
 /// What is known about the fields of a built-in kind.
 pub fn model(kind: &GroupVersionKind) -> Arc<dyn Model> {
     match schema::kind(kind) {
-        Some(row) => Arc::new(TableModel { row, group: kind.group.clone(), kind: kind.kind.clone() }),
+        Some(row) => Arc::new(TableModel::new(row, kind)),
         None => Arc::new(Schemaless),
     }
 }

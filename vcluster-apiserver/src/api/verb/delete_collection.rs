@@ -20,6 +20,6 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let selection = Selection::parse(resource, &list_options.label_selector, &list_options.field_selector)?;
     let page = list::page(api, call, &list_options, &selection).await?;
     api.store.delete_all(&call.cx, &call.target, &page.items, &options).await?;
-    let bytes = page.write(resource, &accepted, Include::Metadata, api.store.clock.now())?;
+    let bytes = page.write(api, resource, &accepted, Include::Metadata)?;
     Ok(encode::finished(&http::HeaderMap::new(), StatusCode::OK, &accepted, bytes))
 }

@@ -29,7 +29,7 @@ pub async fn serve(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     }
     let selection = Selection::parse(resource, &options.label_selector, &options.field_selector)?;
     let page = page(api, call, &options, &selection).await?;
-    let bytes = page.write(resource, &accepted, include, api.store.clock.now())?;
+    let bytes = page.write(api, resource, &accepted, include)?;
     Ok(form::finished(&call.headers, StatusCode::OK, &accepted, bytes))
 }
 
@@ -100,7 +100,9 @@ fn listed(found: EntryPage, range: &Range, selection: &Selection) -> Listed {
         _ => String::new(),
     };
     let remaining = (!continue_.is_empty() && selection.is_everything()).then_some(found.remaining);
-    Listed { items: found.items, revision: found.revision, continue_, remaining }
+    let all = selection.is_everything() && range.limit == 0 && range.after.is_none();
+    let whole = all.then(|| range.namespace.clone());
+    Listed { items: found.items, revision: found.revision, continue_, remaining, whole }
 }
 
 /// 410 with a token that goes on in the present.

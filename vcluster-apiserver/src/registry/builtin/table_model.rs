@@ -1,18 +1,21 @@
 //! The fields of a built-in kind, from `schema`'s tables.
 
 use crate::registry::model::{Column, Model, Strict, Tracking};
-use apimachinery::{Object, Quantity};
+use apimachinery::{GroupVersionKind, Object, Quantity};
 use schema::patch::apply::Set;
 use schema::patch::apply::managed::{self, ApplyError, Writer};
 use schema::patch::{PatchError, TableSchema, strategic};
 use schema::{DecodeError, FieldValidation, Form, Shape, Type, empties};
 use serde_json::{Map, Value};
+use std::sync::OnceLock;
 
 /// A kind with a row in the tables.
 pub struct TableModel {
     pub row: &'static Type,
     pub group: String,
     pub kind: String,
+    /// An object without members, in its canonical form, once it was needed.
+    empty: OnceLock<Option<Object>>,
 }
 
 impl Model for TableModel {
@@ -55,7 +58,7 @@ impl Model for TableModel {
         let schema = TableSchema::of(self.row);
         let reset = reset(self.row, tracking);
         let record = |new: &mut Object| match (live, self.empty()) {
-            (None, Some(empty)) => managed::create(&empty, new, &writer(tracking), schema, reset.as_ref()),
+            (None, Some(empty)) => managed::create(empty, new, &writer(tracking), schema, reset.as_ref()),
             _ => managed::update(live, new, &writer(tracking), schema, reset.as_ref()),
         };
         if !empties::any(self.row, new.as_map()) {
@@ -82,7 +85,7 @@ impl Model for TableModel {
     ) -> Option<Result<Object, ApplyError>> {
         let reset = reset(self.row, tracking);
         let (writer, schema) = (writer(tracking), TableSchema::of(self.row));
-        Some(managed::apply(self.empty().as_ref(), live, applied, &writer, force, schema, reset.as_ref()))
+        Some(managed::apply(self.empty(), live, applied, &writer, force, schema, reset.as_ref()))
     }
 
     fn columns(&self) -> Option<Vec<Column>> {
@@ -108,10 +111,16 @@ impl Model for TableModel {
 }
 
 impl TableModel {
-    /// An object without members, in its canonical form.
-    fn empty(&self) -> Option<Object> {
-        let (empty, _) = schema::decode::normalize(self.row, &Value::Object(Map::new())).ok()?;
-        Object::from_value(empty)
+    pub fn new(row: &'static Type, kind: &GroupVersionKind) -> Self {
+        Self { row, group: kind.group.clone(), kind: kind.kind.clone(), empty: OnceLock::new() }
+    }
+
+    fn empty(&self) -> Option<&Object> {
+        let make = || {
+            let (empty, _) = schema::decode::normalize(self.row, &Value::Object(Map::new())).ok()?;
+            Object::from_value(empty)
+        };
+        self.empty.get_or_init(make).as_ref()
     }
 }
 
@@ -202,7 +211,7 @@ mod tests {
     use serde_json::json;
 
     fn model(kind: &str) -> TableModel {
-        TableModel { row: schema::kind_of("", "v1", kind).unwrap(), group: String::new(), kind: kind.to_owned() }
+        TableModel::new(schema::kind_of("", "v1", kind).unwrap(), &GroupVersionKind::new("", "v1", kind))
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl Store {
         let generated = object.name().is_empty() && !object.meta_str("generateName").is_empty();
         let mut last = None;
         for _ in 0..if generated { NAMES } else { 1 } {
-            let mut attempt = object.clone();
+            // The object itself goes where no other try can follow.
+            let mut attempt = if generated { object.clone() } else { std::mem::take(&mut object) };
             if generated {
                 let base = object.meta_str("generateName");
                 let end = base.char_indices().map(|(i, _)| i).chain([base.len()]).take_while(|i| *i <= BASE).last();
