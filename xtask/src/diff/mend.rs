@@ -1,23 +1,24 @@
 //! An object that was refused, changed by what the refusals say of it, so that the next try comes further.
 //!
 //! A field that is not liked gets, one refusal after the other: the first value that the refusal lists, its own value in
-//! small letters, the value of a valid object of the same resource. After that it goes, and what it stands in.
+//! small letters, the value of a valid object of the same resource. Then it goes, and after it what it stands in is
+//! replaced by that of the valid object, from the inside to the outside. The object's name stays.
 
 use super::edit::{Edit, Place};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Changes one object.
 pub struct Mender<'a> {
     /// An object of the same resource that would be accepted.
     valid: &'a Value,
-    /// How often each field was refused.
-    refused: BTreeMap<String, usize>,
+    /// How many ways were gone for each field.
+    gone: BTreeMap<String, usize>,
 }
 
 impl<'a> Mender<'a> {
     pub fn new(valid: &'a Value) -> Self {
-        Self { valid, refused: BTreeMap::new() }
+        Self { valid, gone: BTreeMap::new() }
     }
 
     /// Changes `object` by a Status. Whether that made a difference.
@@ -30,59 +31,62 @@ impl<'a> Mender<'a> {
         for (field, message) in messages.iter().rev() {
             self.field(object, field, message);
         }
-        if messages.is_empty() {
-            quoted(refusal["message"].as_str().unwrap_or_default())
-                .for_each(|value| remove_values(object, &Value::from(value)));
+        if *object == before {
+            let message = refusal["message"].as_str().unwrap_or_default();
+            let words = message.split(|c: char| !c.is_alphanumeric()).filter(|word| word.ends_with("alue"));
+            words.for_each(|word| remove_values(object, &word.into()));
+        }
+        if *object == before {
+            self.valid.clone_into(object);
         }
         *object != before
     }
 
     fn field(&mut self, object: &mut Value, field: &str, message: &str) {
-        let count = self.refused.entry(field.to_owned()).or_default();
-        *count += 1;
-        let (place, whole) = find(object, field);
-        let valid = place.get(self.valid).cloned();
-        let present = if whole { place.get(object).cloned() } else { None };
-        let small = present.as_ref().and_then(Value::as_str).map(|text| text.to_ascii_lowercase().into());
-        let ways = [listed(message), small, valid].into_iter().flatten().filter(|way| Some(way) != present.as_ref());
-        match ways.skip(*count - 1).next() {
-            Some(value) => Edit::Set(place, value).apply(object),
-            None => remove(object, place),
+        let gone = self.gone.entry(field.to_owned()).or_default();
+        for (at, way) in ways(object, self.valid, field, message).into_iter().enumerate().skip(*gone) {
+            let mut changed = object.clone();
+            way.iter().for_each(|edit| edit.apply(&mut changed));
+            if changed != *object && changed["metadata"]["name"] == object["metadata"]["name"] {
+                *gone = at + 1;
+                *object = changed;
+                return;
+            }
         }
     }
 }
 
-/// The place that a field path like `spec.ports[0].name` or `metadata.labels[a]` speaks of, and whether it is there.
-fn find(object: &Value, field: &str) -> (Place, bool) {
-    let mut place = Place::default();
-    for name in field.split(['.', '[']) {
-        let name = name.trim_end_matches(']');
-        place = match (place.get(object), name.parse()) {
-            (Some(Value::Array(_)) | None, Ok(index)) => place.index(index),
-            _ => place.member(name),
-        };
+/// What may be done about a field, in this order; None where that is not possible now.
+fn ways(object: &Value, valid: &Value, field: &str, message: &str) -> Vec<Option<Edit>> {
+    let mut place = find(object, field);
+    let present = place.get(object);
+    let listed =
+        listed(message).map(|value| if present.is_some_and(Value::is_array) { json!([value]) } else { value.into() });
+    let small = present.and_then(Value::as_str).map(|text| text.to_ascii_lowercase().into());
+    let set = |value| Edit::Set(place.clone(), value);
+    let model = |place: &Place| place.get(valid).map(|value| Edit::Set(place.clone(), value.clone()));
+    let mut ways = vec![listed.map(set), small.map(set), model(&place), Some(Edit::Remove(place.clone()))];
+    while place.0.pop().is_some() && !place.0.is_empty() {
+        ways.push(Some(model(&place).unwrap_or_else(|| Edit::Remove(place.clone()))));
     }
-    let whole = place.get(object).is_some();
-    (place, whole)
+    ways
 }
 
-/// Takes away the place, or the innermost thing around it that is there.
-fn remove(object: &mut Value, mut place: Place) {
-    while place.get(object).is_none() && place.0.len() > 1 {
-        place.0.pop();
-    }
-    Edit::Remove(place).apply(object);
+/// The place that a field path like `spec.ports[0].name` or `metadata.labels[a]` speaks of.
+fn find(object: &Value, field: &str) -> Place {
+    field.split(['.', '[']).fold(Place::default(), |place, name| {
+        let name = name.trim_end_matches(']');
+        match (place.get(object), name.parse()) {
+            (Some(Value::Array(_)) | None, Ok(index)) => place.index(index),
+            _ => place.member(name),
+        }
+    })
 }
 
 /// The first value of `supported values: "A", "B"`.
-fn listed(message: &str) -> Option<Value> {
+fn listed(message: &str) -> Option<&str> {
     let (_, values) = message.split_once("supported values: ")?;
-    quoted(values).next().map(Value::from)
-}
-
-/// What stands between quotation marks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('"').skip(1).step_by(2)
+    values.split('"').nth(1)
 }
 
 /// Takes away every member and element that has this value.
@@ -111,28 +115,37 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_tried_in_other_ways_until_it_goes() {
+    fn a_field_is_tried_in_other_ways_and_then_what_it_stands_in() {
         let valid = json!({"spec": {"list": [{"name": "ok"}]}});
         let mut mender = Mender::new(&valid);
-        let mut object = json!({"spec": {"list": [{"name": "nameValue", "type": "typeValue"}]}});
+        let mut object = json!({"spec": {"list": [{"name": "nameValue", "type": "typeValue"}], "kept": 1}});
         let name = refusal(&[("spec.list[0].name", "Invalid value")]);
-        let mut seen = Vec::new();
-        while mender.mend(&mut object, &name) {
-            seen.push(object["spec"]["list"][0]["name"].clone());
+        let mut next = || {
+            assert!(mender.mend(&mut object, &name));
+            object.clone()
+        };
+        for element in [
+            json!({"name": "namevalue", "type": "typeValue"}),
+            json!({"name": "ok", "type": "typeValue"}),
+            json!({"type": "typeValue"}),
+            json!({"name": "ok"}),
+        ] {
+            assert_eq!(next(), json!({"spec": {"list": [element], "kept": 1}}));
         }
-        assert_eq!(seen, [json!("namevalue"), json!("ok"), Value::Null, Value::Null, Value::Null, Value::Null]);
-        assert_eq!(object, json!({}));
+        assert_eq!(next(), valid);
+        assert!(!mender.mend(&mut object, &name));
     }
 
     #[test]
-    fn listed_values_come_first_and_quoted_ones_go() {
+    fn listed_values_come_first_and_those_of_the_message_go() {
         let valid = Value::Null;
         let mut mender = Mender::new(&valid);
-        let mut object = json!({"type": "typeValue", "class": "classValue", "classes": ["classValue"]});
-        let both = refusal(&[("type", r#"Unsupported value: "typeValue": supported values: "A", "B""#)]);
+        let mut object = json!({"type": "typeValue", "modes": ["m"], "class": "classValue"});
+        let text = |field: &str| format!(r#"Unsupported value: "{field}": supported values: "A", "B""#);
+        let both = refusal(&[("type", &text("typeValue")), ("modes", &text("m"))]);
         assert!(mender.mend(&mut object, &both));
-        assert_eq!(object["type"], "A");
-        assert!(mender.mend(&mut object, &json!({"message": r#"no class with name "classValue" was found"#})));
-        assert_eq!(object, json!({"type": "A", "classes": []}));
+        assert_eq!(object, json!({"type": "A", "modes": ["A"], "class": "classValue"}));
+        assert!(mender.mend(&mut object, &json!({"message": "no class with name classValue was found"})));
+        assert_eq!(object, json!({"type": "A", "modes": ["A"]}));
     }
 }

@@ -150,13 +150,9 @@ impl<'a> Pod<'a> {
         env_rules::variables(container, path, errors);
         mount_rules::check(container, &self.volumes, path, errors);
         let at = path.child("resources");
-        resource_rules::requirements(
-            &container["resources"],
-            resource_rules::container_name,
-            &self.claims,
-            &at,
-            errors,
-        );
+        let resources = &container["resources"];
+        resource_rules::requirements(resources, resource_rules::container_name, &at, errors);
+        resource_rules::claimed(list(resources, "claims"), &self.claims, &at.child("claims"), errors);
         self.resizes(container, &path.child("resizePolicy"), errors);
         let host_users = self.spec["hostUsers"] != false;
         let at = path.child("securityContext");

@@ -180,8 +180,7 @@ fn resources(spec: &Value, path: &Path, errors: &mut ErrorList) {
         let why = "claims may not be set for Resources at pod-level";
         errors.push(FieldError::forbidden(&path.child("claims"), why));
     }
-    // The pod's own claims were refused above.
-    resource_rules::requirements(resources, resource_rules::pod_name, &BTreeSet::new(), path, errors);
+    resource_rules::requirements(resources, resource_rules::pod_name, path, errors);
     super::pod_level_rules::check(spec, path, errors);
 }
 
