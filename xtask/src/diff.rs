@@ -8,13 +8,13 @@
 
 mod client;
 mod compare;
+mod cycles;
 mod edit;
 mod exchange;
 mod fixtures;
 mod generate;
 mod life;
 mod mend;
-mod objects;
 mod report;
 mod script;
 mod servers;
@@ -23,6 +23,7 @@ mod variants;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
+use crud::objects;
 use exchange::{Answer, Request};
 use generate::{Amount, Scenario};
 use regex::Regex;
@@ -72,14 +73,10 @@ async fn compare_all(options: &Options) -> Result<()> {
     scenarios.extend(objects.iter().flat_map(|fixture| generate::scenarios(fixture, amount)));
     scenarios.extend(objects.iter().map(fixtures::scenario));
     let mut golden = fixtures::load(&objects)?;
-    if let Some(focus) = &options.focus {
-        let focus = Regex::new(focus).with_context(|| format!("--focus {focus}"))?;
-        scenarios.retain(|scenario| focus.is_match(&scenario.name));
-        golden.retain(|golden| focus.is_match(&golden.name));
-    }
-    if scenarios.is_empty() && golden.is_empty() {
-        bail!("no scenario matches");
-    }
+    let focus = options.focus.as_deref().unwrap_or_default();
+    let focus = Regex::new(focus).with_context(|| format!("--focus {focus}"))?;
+    scenarios.retain(|scenario| focus.is_match(&scenario.name));
+    golden.retain(|golden| focus.is_match(&golden.name));
     let folder = workspace::target().join("diff");
     fs::create_dir_all(&folder)?;
     let servers = servers::start(&folder, options.program.as_deref()).await?;
@@ -91,6 +88,12 @@ async fn compare_all(options: &Options) -> Result<()> {
     }
     for golden in &golden {
         golden.compare(&mut run).await?;
+    }
+    let folder_of_objects = tests.join("objects");
+    let cycles =
+        cycles::compare(&mut run.servers, &mut run.report, &folder_of_objects, |name| focus.is_match(name)).await?;
+    if scenarios.is_empty() && golden.is_empty() && cycles == 0 {
+        bail!("no scenario matches");
     }
     let file = folder.join("report.txt");
     fs::write(&file, run.report.text())?;

@@ -7,7 +7,7 @@ use crate::authn::{Outcome, TokenAuthenticator};
 use crate::request::RequestCx;
 use apimachinery::{Object, Status};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// `TokenReview`: the user of a token, for the audiences that the asker accepts.
 pub async fn token_review(
@@ -40,16 +40,11 @@ pub async fn token_review(
         Outcome::NotRequested => json!({ "error": "invalid bearer token" }),
     };
     // Upstream leaves what it does not answer as the asker wrote it.
-    let mut all = json!({ "user": {} });
-    for (field, value) in
-        [review.at(&["status"]), Some(&status)].into_iter().flatten().filter_map(Value::as_object).flatten()
-    {
-        all[field] = value.clone();
-    }
-    if status["authenticated"] != true {
-        all["authenticated"].take();
-    }
-    review.set_at(&["status"], all);
+    let mut all = Map::from_iter([("user".to_owned(), json!({}))]);
+    all.extend(review.at(&["status"]).and_then(Value::as_object).cloned().unwrap_or_default());
+    all.remove("authenticated");
+    all.extend(status.as_object().cloned().unwrap_or_default());
+    review.set_at(&["status"], all.into());
     Ok(review)
 }
 

@@ -37,21 +37,25 @@ const LASTING: [&str; 9] = [
     "lifecycle",
 ];
 
+/// The names that a pod gives to its claims.
+pub fn claim_names(spec: &Value) -> BTreeSet<&str> {
+    let names = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name"));
+    names.filter(|name| !name.is_empty()).collect()
+}
+
 /// What the containers of a pod have to be judged by.
 pub struct Pod<'a> {
     spec: &'a Value,
     /// The volumes that can be mounted.
     volumes: Vec<&'a Value>,
-    /// The names that the pod gives to its claims.
     claims: BTreeSet<&'a str>,
 }
 
 impl<'a> Pod<'a> {
     /// `name` is that of a real pod.
     pub fn new(spec: &'a Value, name: Option<&str>) -> Self {
-        let names = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name"));
         let volumes = pod_volume_rules::usable(list(spec, "volumes"), name);
-        Self { spec, volumes, claims: names.filter(|name| !name.is_empty()).collect() }
+        Self { spec, volumes, claims: claim_names(spec) }
     }
 
     /// All containers of a pod.
@@ -150,9 +154,13 @@ impl<'a> Pod<'a> {
         env_rules::variables(container, path, errors);
         mount_rules::check(container, &self.volumes, path, errors);
         let at = path.child("resources");
-        let resources = &container["resources"];
-        resource_rules::requirements(resources, resource_rules::container_name, &at, errors);
-        resource_rules::claimed(list(resources, "claims"), &self.claims, &at.child("claims"), errors);
+        resource_rules::requirements(
+            &container["resources"],
+            resource_rules::container_name,
+            &self.claims,
+            &at,
+            errors,
+        );
         self.resizes(container, &path.child("resizePolicy"), errors);
         let host_users = self.spec["hostUsers"] != false;
         let at = path.child("securityContext");

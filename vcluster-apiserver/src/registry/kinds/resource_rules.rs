@@ -1,7 +1,7 @@
 //! Names and amounts of resources: what containers, pods, quotas and limit ranges may speak of
 //! (k8s.io/kubernetes `pkg/apis/core/validation`, `pkg/apis/core/helper`).
 
-use super::read::{needed_label, quantity, text, wrong};
+use super::read::{list, needed_label, quantity, text, wrong};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::quantity::Quantity;
 use apimachinery::validation::is_qualified_name;
@@ -130,8 +130,8 @@ fn pages(amounts: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-/// Requests and limits of a container or a pod.
-pub fn requirements(resources: &Value, rule: NameRule, path: &Path, errors: &mut ErrorList) {
+/// Requests, limits and claims of a container or a pod; `claims` are the pod's own names for claims.
+pub fn requirements(resources: &Value, rule: NameRule, claims: &BTreeSet<&str>, path: &Path, errors: &mut ErrorList) {
     let (limits, requests) = (path.child("limits"), path.child("requests"));
     amounts(&resources["limits"], rule, &limits, errors);
     amounts(&resources["requests"], rule, &requests, errors);
@@ -162,10 +162,11 @@ pub fn requirements(resources: &Value, rule: NameRule, path: &Path, errors: &mut
     if asks(&|name| name.starts_with(HUGE)) && !asks(&|name| name == "cpu" || name == "memory") {
         errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
     }
+    claimed(list(resources, "claims"), claims, &path.child("claims"), errors);
 }
 
-/// Claims that a container uses; `known` are the pod's own names for them.
-pub fn claimed(used: &[Value], known: &BTreeSet<&str>, path: &Path, errors: &mut ErrorList) {
+/// Claims that a container uses, which are the pod's.
+fn claimed(used: &[Value], known: &BTreeSet<&str>, path: &Path, errors: &mut ErrorList) {
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (index, claim) in used.iter().enumerate() {
         let (at, name, request) = (path.index(index), text(claim, "name"), text(claim, "request"));
