@@ -2,7 +2,8 @@
 //! between the answers, grouped by cause.
 //!
 //! Requests are generated from the type tables and the objects in `tests/diff/objects` (`generate.rs`), made of upstream's
-//! serialized fixtures (`fixtures.rs`), and read from `tests/diff/requests` (`script.rs`). Both sides go through each scenario in lock step; what each server may choose by
+//! serialized fixtures (`fixtures.rs`), and read from `tests/diff/requests` (`script.rs`). kubectl is asked for its texts
+//! (`kubectl.rs`), and `tests/crud` for the life of every resource (`cycles.rs`). Both sides go through each scenario in lock step; what each server may choose by
 //! itself is named before the comparison (`side.rs`). Differences that a user would accept stand in
 //! `tests/diff/explained.txt` with their reasons. The report goes to `target/diff/report.txt`.
 
@@ -13,6 +14,7 @@ mod edit;
 mod exchange;
 mod fixtures;
 mod generate;
+mod kubectl;
 mod life;
 mod mend;
 mod report;
@@ -72,11 +74,14 @@ async fn compare_all(options: &Options) -> Result<()> {
     let objects = objects::load(&tests.join("objects"), false)?;
     scenarios.extend(objects.iter().flat_map(|fixture| generate::scenarios(fixture, amount)));
     scenarios.extend(objects.iter().map(fixtures::scenario));
+    let mut texts = kubectl::load(&objects);
     let mut golden = fixtures::load(&objects)?;
     let focus = options.focus.as_deref().unwrap_or_default();
     let focus = Regex::new(focus).with_context(|| format!("--focus {focus}"))?;
     scenarios.retain(|scenario| focus.is_match(&scenario.name));
     golden.retain(|golden| focus.is_match(&golden.name));
+    texts.retain(|texts| focus.is_match(&texts.name));
+    let general = focus.is_match(kubectl::GENERAL);
     let folder = workspace::target().join("diff");
     fs::create_dir_all(&folder)?;
     let servers = servers::start(&folder, options.program.as_deref()).await?;
@@ -89,10 +94,16 @@ async fn compare_all(options: &Options) -> Result<()> {
     for golden in &golden {
         golden.compare(&mut run).await?;
     }
+    if general {
+        kubectl::general(&mut run).await?;
+    }
+    for texts in &texts {
+        texts.compare(&mut run).await?;
+    }
     let folder_of_objects = tests.join("objects");
     let cycles =
         cycles::compare(&mut run.servers, &mut run.report, &folder_of_objects, |name| focus.is_match(name)).await?;
-    if scenarios.is_empty() && golden.is_empty() && cycles == 0 {
+    if scenarios.is_empty() && golden.is_empty() && texts.is_empty() && !general && cycles == 0 {
         bail!("no scenario matches");
     }
     let file = folder.join("report.txt");

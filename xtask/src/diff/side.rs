@@ -45,7 +45,7 @@ fn pattern(text: &str) -> Regex {
 }
 
 /// The years of the fixtures; times of other years were taken from a clock.
-const FIXTURE_YEARS: std::ops::Range<&str> = "2000".."2026";
+pub const FIXTURE_YEARS: std::ops::Range<&str> = "2000".."2026";
 
 impl Memory {
     /// Replaces the placeholders of a request.
