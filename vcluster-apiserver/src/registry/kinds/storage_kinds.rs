@@ -228,7 +228,7 @@ fn modes(value: &Value, path: &Path, errors: &mut ErrorList) {
 pub const NODE: Ruled = Ruled {
     rules: &[("spec.drivers", Check::By(drivers))],
     update: node_update,
-    forget: |node| {
+    prepare: |node| {
         if let Some(status) = super::fill::object(node, "status") {
             status.remove("storageHealth");
         }
