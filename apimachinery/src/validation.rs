@@ -21,9 +21,9 @@ pub use object_meta::{
     validate_object_meta_update,
 };
 pub use value::{
-    is_c_identifier, is_config_map_key, is_domain_prefixed_path, is_env_var_name, is_fully_qualified_name,
-    is_http_header_name, is_http_path, is_in_range, is_label_value, is_percent, is_port_name, is_port_number,
-    is_qualified_name, is_relaxed_env_var_name,
+    is_c_identifier, is_config_map_key, is_domain_prefixed_path, is_env_var_name, is_fully_qualified_domain_name,
+    is_fully_qualified_name, is_http_header_name, is_http_path, is_in_range, is_label_value, is_percent, is_port_name,
+    is_port_number, is_qualified_name, is_relaxed_env_var_name,
 };
 
 /// `must be no more than N characters`.

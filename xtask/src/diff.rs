@@ -1,18 +1,22 @@
 //! `cargo xtask diff`: the same requests to upstream's kube-apiserver and to `coracle apiserver`, and every difference
 //! between the answers, grouped by cause.
 //!
-//! Requests are generated from the type tables and the objects in `tests/diff/objects` (`generate.rs`), and read from
-//! `tests/diff/requests` (`script.rs`). Both sides go through each scenario in lock step; what each server may choose by
+//! Requests are generated from the type tables and the objects in `tests/diff/objects` (`generate.rs`), made of upstream's
+//! serialized fixtures (`fixtures.rs`), and read from `tests/diff/requests` (`script.rs`). kubectl is asked for its texts
+//! (`kubectl.rs`), and `tests/crud` for the life of every resource (`cycles.rs`). Both sides go through each scenario in lock step; what each server may choose by
 //! itself is named before the comparison (`side.rs`). Differences that a user would accept stand in
 //! `tests/diff/explained.txt` with their reasons. The report goes to `target/diff/report.txt`.
 
 mod client;
 mod compare;
+mod cycles;
 mod edit;
 mod exchange;
+mod fixtures;
 mod generate;
+mod kubectl;
 mod life;
-mod objects;
+mod mend;
 mod report;
 mod script;
 mod servers;
@@ -21,11 +25,13 @@ mod variants;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
+use crud::objects;
+use exchange::{Answer, Request};
 use generate::{Amount, Scenario};
 use regex::Regex;
 use report::Report;
 use servers::Servers;
-use side::Memory;
+use side::Memories;
 use std::fs;
 use std::path::PathBuf;
 
@@ -65,15 +71,17 @@ async fn compare_all(options: &Options) -> Result<()> {
     let setup = objects::load(&tests.join("objects"), true)?;
     let amount = Amount { seed: options.seed, variants: options.limit };
     let mut scenarios = script::load(&tests.join("requests"))?;
-    let fixtures = objects::load(&tests.join("objects"), false)?;
-    scenarios.extend(fixtures.iter().flat_map(|fixture| generate::scenarios(fixture, amount)));
-    if let Some(focus) = &options.focus {
-        let focus = Regex::new(focus).with_context(|| format!("--focus {focus}"))?;
-        scenarios.retain(|scenario| focus.is_match(&scenario.name));
-    }
-    if scenarios.is_empty() {
-        bail!("no scenario matches");
-    }
+    let objects = objects::load(&tests.join("objects"), false)?;
+    scenarios.extend(objects.iter().flat_map(|fixture| generate::scenarios(fixture, amount)));
+    scenarios.extend(objects.iter().map(fixtures::scenario));
+    let mut texts = kubectl::load(&objects);
+    let mut golden = fixtures::load(&objects)?;
+    let focus = options.focus.as_deref().unwrap_or_default();
+    let focus = Regex::new(focus).with_context(|| format!("--focus {focus}"))?;
+    scenarios.retain(|scenario| focus.is_match(&scenario.name));
+    golden.retain(|golden| focus.is_match(&golden.name));
+    texts.retain(|texts| focus.is_match(&texts.name));
+    let general = focus.is_match(kubectl::GENERAL);
     let folder = workspace::target().join("diff");
     fs::create_dir_all(&folder)?;
     let servers = servers::start(&folder, options.program.as_deref()).await?;
@@ -82,6 +90,21 @@ async fn compare_all(options: &Options) -> Result<()> {
     let made = Scenario { name: "setup".to_owned(), requests: setup.iter().flat_map(life::begin).collect() };
     for scenario in std::iter::once(&made).chain(&scenarios) {
         run.scenario(scenario).await?;
+    }
+    for golden in &golden {
+        golden.compare(&mut run).await?;
+    }
+    if general {
+        kubectl::general(&mut run).await?;
+    }
+    for texts in &texts {
+        texts.compare(&mut run).await?;
+    }
+    let folder_of_objects = tests.join("objects");
+    let cycles =
+        cycles::compare(&mut run.servers, &mut run.report, &folder_of_objects, |name| focus.is_match(name)).await?;
+    if scenarios.is_empty() && golden.is_empty() && texts.is_empty() && !general && cycles == 0 {
+        bail!("no scenario matches");
     }
     let file = folder.join("report.txt");
     fs::write(&file, run.report.text())?;
@@ -99,40 +122,48 @@ struct Run {
 
 impl Run {
     async fn scenario(&mut self, scenario: &Scenario) -> Result<()> {
-        let (mut theirs, mut mine) = (Memory::default(), Memory::default());
+        let mut sides = Memories::default();
         for request in &scenario.requests {
-            let needed = request.keep || request.method == "DELETE";
-            if !needed && self.only.as_ref().is_some_and(|only| !only.is_match(&request.about)) {
-                continue;
-            }
-            let Servers { upstream, coracle, .. } = &mut self.servers;
-            let (upstream, coracle) = tokio::join!(upstream.send(request, &theirs), coracle.send(request, &mine));
-            let line = format!("{} {} ({})", request.method, request.path, request.about);
-            let mut upstream = upstream.with_context(|| format!("upstream, {}: {line}", scenario.name))?;
-            let mut coracle = match coracle {
-                Ok(answer) => answer,
-                Err(error) => {
-                    self.report.add(&scenario.name, &line, &[format!("no answer: {error:#}")]);
-                    continue;
-                }
-            };
-            for (answer, memory) in [(&mut upstream, &mut theirs), (&mut coracle, &mut mine)] {
-                let body = answer.body.clone();
-                memory.mask(&mut answer.body);
-                memory.learn(&body, request.keep);
-                for (_, value) in &mut answer.headers {
-                    *value = memory.mask_text(value, "");
-                }
-            }
-            let causes = compare::causes(&upstream, &coracle);
-            if self.verbose && !causes.is_empty() {
-                println!("{}: {line}", scenario.name);
-                for answer in [&upstream, &coracle] {
-                    println!("  {} {:?}\n  {}", answer.status, answer.headers, answer.body);
-                }
-            }
-            self.report.add(&scenario.name, &line, &causes);
+            self.ask(&scenario.name, request, &mut sides).await?;
         }
         Ok(())
+    }
+
+    /// Sends one request to both sides and reports the differences. Upstream's answer, with names for what is volatile;
+    /// an empty one where the request was not to be sent.
+    async fn ask(&mut self, scenario: &str, request: &Request, sides: &mut Memories) -> Result<Answer> {
+        let needed = request.keep || request.method == "DELETE";
+        if !needed && self.only.as_ref().is_some_and(|only| !only.is_match(&request.about)) {
+            return Ok(Answer::default());
+        }
+        let Servers { upstream, coracle, .. } = &mut self.servers;
+        let (upstream, coracle) =
+            tokio::join!(upstream.send(request, &sides.upstream), coracle.send(request, &sides.coracle));
+        let line = format!("{} {} ({})", request.method, request.path, request.about);
+        let mut upstream = upstream.with_context(|| format!("upstream, {scenario}: {line}"))?;
+        let mut coracle = match coracle {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.report.add(scenario, &line, &[format!("no answer: {error:#}")]);
+                return Ok(upstream);
+            }
+        };
+        for (answer, memory) in [(&mut upstream, &mut sides.upstream), (&mut coracle, &mut sides.coracle)] {
+            let body = answer.body.clone();
+            memory.mask(&mut answer.body);
+            memory.learn(&body, request.keep);
+            for (_, value) in &mut answer.headers {
+                *value = memory.mask_text(value, "");
+            }
+        }
+        let causes = compare::causes(&upstream, &coracle);
+        if self.verbose && !causes.is_empty() {
+            println!("{scenario}: {line}");
+            for answer in [&upstream, &coracle] {
+                println!("  {} {:?}\n  {}", answer.status, answer.headers, answer.body);
+            }
+        }
+        self.report.add(scenario, &line, &causes);
+        Ok(upstream)
     }
 }

@@ -91,11 +91,6 @@ pub fn build(set: Set) -> Result<()> {
     Ok(())
 }
 
-/// The folder of k8s.io/kubernetes in Go's module cache: some images hold files from its source tree.
-pub fn kubernetes_source() -> Result<PathBuf> {
-    source("k8s.io/kubernetes")
-}
-
 /// The folder, in Go's module cache, of a module that k8s.io/kubernetes is made of, in its version.
 pub fn source(module: &str) -> Result<PathBuf> {
     let mut go = cmd("go", ["mod", "download", "-json", module]);

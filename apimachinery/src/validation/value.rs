@@ -1,6 +1,6 @@
 //! Label keys and values, port names, configuration keys, environment variables and other small strings.
 
-use super::name::{SUBDOMAIN_MAX_LENGTH, bounded, is_dns1123_subdomain};
+use super::name::{SUBDOMAIN_MAX_LENGTH, bounded, is_dns1123_label, is_dns1123_subdomain};
 use super::{EMPTY_ERROR, inclusive_range_error, max_len_error, regex_error};
 use crate::field::{ErrorList, FieldError, Path};
 
@@ -59,6 +59,25 @@ pub fn is_label_value(value: &str) -> Vec<String> {
         ));
     }
     errors
+}
+
+/// A domain of two labels or more, with or without the root's dot.
+pub fn is_fully_qualified_domain_name(path: &Path, name: &str) -> ErrorList {
+    if name.is_empty() {
+        return vec![FieldError::required(path, "")];
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let wrong = is_dns1123_subdomain(name);
+    if !wrong.is_empty() {
+        return vec![FieldError::invalid(path, name, wrong.join(","))];
+    }
+    if !name.contains('.') {
+        let why = "should be a domain with at least two segments separated by dots";
+        return vec![FieldError::invalid(path, name, why)];
+    }
+    let labels = name.split('.').map(|label| (label, is_dns1123_label(label)));
+    let wrong = labels.filter(|(_, wrong)| !wrong.is_empty()).take(1);
+    wrong.map(|(label, wrong)| FieldError::invalid(path, label, wrong.join(","))).collect()
 }
 
 /// A domain of three segments or more, such as the signer part of a CSR's signer name.

@@ -17,6 +17,7 @@ pub const FOREGROUND: &str = "foregroundDeletion";
 pub fn name_check(rule: NameRule) -> fn(&str, bool) -> Vec<String> {
     match rule {
         NameRule::DnsSubdomain => name_is_dns_subdomain,
+        // What was generated is looked at as any name is, and nothing else.
         NameRule::LongName => |name, more| {
             if more {
                 return Vec::new();
@@ -49,23 +50,22 @@ pub fn validate_update(new: &Object, old: &Object) -> ErrorList {
 }
 
 /// Groups whose kinds take finalizers of any form; all others share the core kinds' rule.
-const ANY_FINALIZER: [&str; 5] = [
+const ANY_FINALIZER: [&str; 7] = [
     "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
     "apiregistration.k8s.io",
     "coordination.k8s.io",
     "internal.apiserver.k8s.io",
+    "node.k8s.io",
+    "policy",
 ];
-/// Groups that take them on updates.
-const ANY_LATER: [&str; 2] = ["node.k8s.io", "policy"];
 
 /// Finalizers without a slash are upstream's own or mistakes (`validateKubeFinalizerName`).
-pub fn validate_finalizer_names(object: &Object, group: &str, update: bool) -> ErrorList {
+pub fn validate_finalizer_names(object: &Object, group: &str) -> ErrorList {
     const STANDARD: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
-    // Events are not looked at again.
-    let event = update && group.is_empty() && object.text_at(&["kind"]) == "Event";
+    let event = group.is_empty() && object.text_at(&["kind"]) == "Event";
     let custom = group.contains('.') && !group.ends_with(".k8s.io");
-    if event || custom || ANY_FINALIZER.contains(&group) || (update && ANY_LATER.contains(&group)) {
+    if event || custom || ANY_FINALIZER.contains(&group) {
         return ErrorList::new();
     }
     let path = Path::new("metadata").child("finalizers");

@@ -83,7 +83,7 @@ pub struct Tracking {
     pub api_version: String,
     /// Empty for the resource itself.
     pub subresource: String,
-    /// What this endpoint leaves as it is beside what all kinds do, and nobody owns through it.
+    /// What this endpoint leaves as it is, so that nobody owns it through it.
     pub resets: Vec<Vec<&'static str>>,
     /// RFC 3339.
     pub time: String,

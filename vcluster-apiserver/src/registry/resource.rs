@@ -100,9 +100,15 @@ impl Target {
     /// What a write through this endpoint leaves as it is, beside what all kinds do.
     pub fn resets(&self) -> Vec<Vec<&'static str>> {
         let strategy = &self.resource.strategy;
+        let other: &[&str] = match self.subresource.as_str() {
+            "" | "finalize" if self.resource.has_status() => &["status"],
+            "status" => &["spec"],
+            _ => &[],
+        };
+        let other = other.iter().map(|field| vec![*field]);
         let metadata = if self.subresource == "status" { strategy.status_keeps() } else { &[] };
         let metadata = metadata.iter().map(|field| vec!["metadata", *field]);
-        metadata.chain(strategy.resets(&self.subresource).iter().map(|place| place.to_vec())).collect()
+        other.chain(metadata).chain(strategy.resets(&self.subresource).iter().map(|place| place.to_vec())).collect()
     }
 
     pub fn key(&self) -> storage::Key {

@@ -7,7 +7,7 @@ use crate::authn::{Outcome, TokenAuthenticator};
 use crate::request::RequestCx;
 use apimachinery::{Object, Status};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// `TokenReview`: the user of a token, for the audiences that the asker accepts.
 pub async fn token_review(
@@ -36,10 +36,15 @@ pub async fn token_review(
             }
             status
         }
-        Outcome::Failed(why) => json!({ "user": {}, "error": why }),
-        Outcome::NotRequested => json!({ "user": {}, "error": "invalid bearer token" }),
+        Outcome::Failed(why) => json!({ "error": why }),
+        Outcome::NotRequested => json!({ "error": "invalid bearer token" }),
     };
-    review.set_at(&["status"], status);
+    // Upstream leaves what it does not answer as the asker wrote it.
+    let mut all = Map::from_iter([("user".to_owned(), json!({}))]);
+    all.extend(review.at(&["status"]).and_then(Value::as_object).cloned().unwrap_or_default());
+    all.remove("authenticated");
+    all.extend(status.as_object().cloned().unwrap_or_default());
+    review.set_at(&["status"], all.into());
     Ok(review)
 }
 
@@ -57,7 +62,6 @@ mod tests {
     use crate::authn::bearer::Bearer;
     use crate::authn::static_tokens::StaticTokens;
     use crate::request::UserInfo;
-    use serde_json::Value;
     use std::sync::Arc;
 
     async fn ask(spec: Value) -> Result<Object, Status> {

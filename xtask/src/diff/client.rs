@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A name that both servers' certificates carry.
-const NAME: &str = "kubernetes.default.svc";
+pub const NAME: &str = "kubernetes.default.svc";
 /// Longer than any timeout that a request asks for.
 const PATIENCE: Duration = Duration::from_secs(30);
 

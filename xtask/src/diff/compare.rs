@@ -18,6 +18,9 @@ pub fn causes(upstream: &Answer, ours: &Answer) -> Vec<String> {
     }
     let mut causes = Vec::new();
     headers(upstream, ours, &mut causes);
+    if upstream.oddity != ours.oddity {
+        causes.push(format!("protobuf: {} -> {}", upstream.oddity, ours.oddity));
+    }
     if upstream.reason() == "Invalid" && ours.reason() == "Invalid" {
         refusals(&upstream.body, &ours.body, &mut causes);
         let rest = |body: &Value| {
@@ -187,7 +190,8 @@ mod tests {
     use serde_json::json;
 
     fn answer(status: u16, body: Value) -> Answer {
-        Answer { status, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body }
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Answer { status, headers, body, ..Answer::default() }
     }
 
     fn invalid(causes: Value) -> Answer {

@@ -4,6 +4,7 @@
 use super::edit::Edit;
 use super::side::Memory;
 use bytes::Bytes;
+use schema::codec::{Envelope, envelope_to_json, json_to_envelope};
 use serde_json::Value;
 
 pub const JSON: &str = "application/json";
@@ -103,17 +104,20 @@ fn protobuf(object: &Value, json: &str) -> Option<Bytes> {
     let (api_version, kind) = (object["apiVersion"].as_str()?, object["kind"].as_str()?);
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let row = schema::kind_of(group, version, kind)?;
-    schema::codec::json_to_envelope(row, api_version, kind, json.as_bytes()).ok().map(Bytes::from)
+    json_to_envelope(row, api_version, kind, json.as_bytes()).ok().map(Bytes::from)
 }
 
 /// One answer, its body decoded to JSON as far as that is possible.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub status: u16,
     /// The compared headers, sorted; names in lower case.
     pub headers: Vec<(String, String)>,
     /// One value, or one an event of a watch.
     pub body: Value,
+    /// How the bytes of a protobuf body are others than those that our tables make of `body`; empty when they are the
+    /// same. So two equal bodies are equal bytes.
+    pub oddity: String,
 }
 
 /// Headers that clients act on.
@@ -124,8 +128,10 @@ impl Answer {
         let mut headers: Vec<_> = headers.filter(|(name, _)| HEADERS.contains(&name.as_str())).collect();
         headers.sort();
         let content_type = headers.iter().find(|(name, _)| name == "content-type").map_or("", |(_, value)| value);
-        let body = if watch && status == 200 { events(content_type, body) } else { decode(content_type, body) };
-        Self { status, headers, body }
+        let stream = watch && status == 200;
+        let oddity = if content_type.starts_with(PROTOBUF) && !stream { oddity(body) } else { String::new() };
+        let body = if stream { events(content_type, body) } else { decode(content_type, body) };
+        Self { status, headers, body, oddity }
     }
 
     /// The reason of a Status, empty for other bodies.
@@ -137,7 +143,7 @@ impl Answer {
 fn decode(content_type: &str, body: &[u8]) -> Value {
     let plain = || Value::String(String::from_utf8_lossy(body).into_owned());
     if content_type.starts_with(PROTOBUF) {
-        let json = schema::codec::envelope_to_json(body).ok();
+        let json = envelope_to_json(body).ok();
         return json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_else(plain);
     }
     if content_type.starts_with(YAML) {
@@ -147,6 +153,23 @@ fn decode(content_type: &str, body: &[u8]) -> Value {
         return serde_json::from_slice(body).unwrap_or_else(|_| plain());
     }
     plain()
+}
+
+fn oddity(body: &[u8]) -> String {
+    let again = || {
+        let envelope = Envelope::parse(body)?;
+        let json = envelope_to_json(body)?;
+        json_to_envelope(envelope.message_type()?, envelope.api_version, envelope.kind, &json)
+    };
+    match again() {
+        Ok(again) if again == body => String::new(),
+        Ok(again) => {
+            let same = again.iter().zip(body).take_while(|(a, b)| a == b).count();
+            let around = same.saturating_sub(24)..body.len().min(same + 24);
+            format!("{} of {} bytes, then {}", same, body.len(), body[around].escape_ascii())
+        }
+        Err(error) => error.to_string(),
+    }
 }
 
 /// The events of a watch that has ended.
@@ -172,7 +195,7 @@ fn frames(mut body: &[u8]) -> Vec<Value> {
 /// `WatchEvent`: field 1 is the type, field 2 a `RawExtension` whose field 1 is the object's envelope.
 fn frame_to_json(frame: &[u8]) -> Option<Value> {
     let magic = frame.windows(schema::codec::MAGIC.len()).position(|bytes| bytes == schema::codec::MAGIC)?;
-    let object = serde_json::from_slice(&schema::codec::envelope_to_json(&frame[magic..]).ok()?).ok()?;
+    let object = serde_json::from_slice(&envelope_to_json(&frame[magic..]).ok()?).ok()?;
     let length = usize::from(*frame.get(1)?);
     let event = String::from_utf8_lossy(frame.get(2..2 + length)?).into_owned();
     let mut value = serde_json::json!({ "type": event });

@@ -24,7 +24,7 @@ pub struct Amount {
 }
 
 /// Kinds that upstream's API server changes by itself soon after they are written: their answers depend on time.
-const WATCHED_BY_UPSTREAM: [&str; 4] =
+pub const WATCHED_BY_UPSTREAM: [&str; 4] =
     ["apiservices", "customresourcedefinitions", "flowschemas", "prioritylevelconfigurations"];
 
 /// Everything that is asked about one object.

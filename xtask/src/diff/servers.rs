@@ -3,7 +3,7 @@
 //! Both run on free ports of this machine with their state in `target/diff`, and believe in the same keys, which
 //! Coracle makes: one client certificate opens both. Whatever was started is ended when this goes out of scope.
 
-use super::client::Client;
+use super::client::{Client, NAME};
 use super::exchange::Request;
 use super::side::Memory;
 use crate::bench::upstream::free_ports;
@@ -31,6 +31,14 @@ pub struct Servers {
     processes: Host,
     pub upstream: Client,
     pub coracle: Client,
+    /// How other programs reach upstream's, then ours.
+    pub access: [Access; 2],
+}
+
+/// How other programs reach a server, as its administrator.
+pub struct Access {
+    pub kubeconfig: PathBuf,
+    pub port: u16,
 }
 
 impl Drop for Servers {
@@ -113,6 +121,10 @@ pub async fn start(folder: &Path, program: Option<&Path>) -> Result<Servers> {
     let mut servers = Servers {
         upstream: Client::new(ports[3], tls(&keys, &serving)?),
         coracle: Client::new(ports[0], tls(&keys, &keys.join("ca.crt"))?),
+        access: [
+            access(&keys, &data("upstream.kubeconfig"), ports[3], &serving)?,
+            access(&keys, &data("coracle.kubeconfig"), ports[0], &keys.join("ca.crt"))?,
+        ],
         processes,
     };
     for component in ["coracle", "kube-apiserver"] {
@@ -159,6 +171,18 @@ fn tls(keys: &Path, authority: &PathBuf) -> Result<rustls::ClientConfig> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots).with_client_auth_cert(vec![certificate], key)?)
+}
+
+/// The administrator's kubeconfig for the server on `port`, written to `file`.
+fn access(keys: &Path, file: &Path, port: u16, authority: &Path) -> Result<Access> {
+    let (mut kubeconfig, _) = schema::yaml::from_yaml(&fs::read(keys.join("admin.kubeconfig"))?)?;
+    kubeconfig["clusters"][0]["cluster"] = serde_json::json!({
+        "server": format!("https://127.0.0.1:{port}"),
+        "tls-server-name": NAME,
+        "certificate-authority": authority,
+    });
+    fs::write(file, kubeconfig.to_string())?;
+    Ok(Access { kubeconfig: file.to_path_buf(), port })
 }
 
 fn data(user: &Value, name: &str) -> Result<Vec<u8>> {

@@ -15,6 +15,13 @@ pub struct Memory {
     continue_token: String,
 }
 
+/// Both sides' part.
+#[derive(Default)]
+pub struct Memories {
+    pub upstream: Memory,
+    pub coracle: Memory,
+}
+
 static UID: LazyLock<Regex> = LazyLock::new(|| pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"));
 static TIME: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?P<day>20\d\d-\d\d-\d\d)T\d\d:\d\d:\d\d(?P<fraction>\.\d+)?Z"));
@@ -38,7 +45,7 @@ fn pattern(text: &str) -> Regex {
 }
 
 /// The years of the fixtures; times of other years were taken from a clock.
-const FIXTURE_YEARS: std::ops::Range<&str> = "2000".."2026";
+pub const FIXTURE_YEARS: std::ops::Range<&str> = "2000".."2026";
 
 impl Memory {
     /// Replaces the placeholders of a request.

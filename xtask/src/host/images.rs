@@ -146,7 +146,7 @@ impl Kitchen {
             root.link("agnhost-2", "agnhost")?;
             root.link("usr/local/bin/iperf", "/usr/bin/iperf")?;
             root.folder("uploads", 0o755)?;
-            let porter = upstream::kubernetes_source()?.join("test/images/agnhost/porter");
+            let porter = upstream::source("k8s.io/kubernetes")?.join("test/images/agnhost/porter");
             root.copy(&porter.join("localhost.crt"), "localhost.crt")?;
             root.copy(&porter.join("localhost.key"), "localhost.key")?;
             // The users that the fsGroup and supplementalGroups specs look for.
@@ -215,7 +215,7 @@ impl Kitchen {
             let layer = self.layer(animal, |root| {
                 root.folder("tmp", 0o1777)?;
                 root.program("agnhost", "agnhost")?;
-                let pages = upstream::kubernetes_source()?.join("test/images").join(animal).join("html");
+                let pages = upstream::source("k8s.io/kubernetes")?.join("test/images").join(animal).join("html");
                 for page in fs::read_dir(pages)? {
                     let page = page?;
                     root.copy(&page.path(), &page.file_name().to_string_lossy())?;

@@ -4,10 +4,9 @@ use super::super::decode::{self, Expected};
 use super::super::{Api, Call, encode, table};
 use crate::admission::Operation;
 use crate::registry::builtin;
-use crate::registry::model::Tracking;
 use crate::registry::resource::{Resource, Subresource, Target};
 use crate::registry::special::SpecialResource;
-use crate::registry::store::{place, timestamp, wipe};
+use crate::registry::store::{place, wipe};
 use crate::request::body::Body;
 use crate::request::negotiate::{self, Accepted, Offer};
 use crate::request::options::{WriteKind, WriteOptions};
@@ -28,13 +27,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
         wipe(&mut object);
         place(&mut object, &call.target)?;
         // Nobody keeps it, yet upstream tells who sent it.
-        let tracking = Tracking {
-            manager: options.field_manager.clone(),
-            api_version: resource.kind.api_version(),
-            subresource: String::new(),
-            resets: Vec::new(),
-            time: timestamp(api.store.clock.now()),
-        };
+        let tracking = api.store.tracking(&call.target, &options);
         resource.model.track_update(None, &mut object, &tracking);
         api.store.admit_only(&call.cx, &call.target, Operation::Create, options.dry_run, &mut object).await?;
         let answer = special.create(&call.cx, &api.store.backend, &call.target, object, options.dry_run).await?;

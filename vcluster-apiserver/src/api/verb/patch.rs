@@ -7,7 +7,7 @@ use super::super::{Api, Call};
 use super::create::{options, respond};
 use crate::registry::model::Tracking;
 use crate::registry::resource::Resource;
-use crate::registry::store::{Change, timestamp};
+use crate::registry::store::Change;
 use crate::request::RequestCx;
 use crate::request::body::Body;
 use crate::request::negotiate::{self, Encoding, Offer};
@@ -53,13 +53,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
         resource,
         patch,
         options: &options,
-        tracking: Tracking {
-            manager: options.field_manager.clone(),
-            api_version: resource.kind.api_version(),
-            subresource: call.target.subresource.clone(),
-            resets: call.target.resets(),
-            time: timestamp(api.store.clock.now()),
-        },
+        tracking: api.store.tracking(&call.target, &options),
     };
     let outcome = api.store.update(&call.cx, &call.target, &patched, &options).await?;
     let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };

@@ -56,7 +56,7 @@ impl Model for TableModel {
 
     fn track_update(&self, live: Option<&Object>, new: &mut Object, tracking: &Tracking) {
         let schema = TableSchema::of(self.row);
-        let reset = reset(self.row, tracking);
+        let reset = reset(tracking);
         let record = |new: &mut Object| match (live, self.empty()) {
             (None, Some(empty)) => managed::create(empty, new, &writer(tracking), schema, reset.as_ref()),
             _ => managed::update(live, new, &writer(tracking), schema, reset.as_ref()),
@@ -83,7 +83,7 @@ impl Model for TableModel {
         tracking: &Tracking,
         force: bool,
     ) -> Option<Result<Object, ApplyError>> {
-        let reset = reset(self.row, tracking);
+        let reset = reset(tracking);
         let (writer, schema) = (writer(tracking), TableSchema::of(self.row));
         Some(managed::apply(self.empty(), live, applied, &writer, force, schema, reset.as_ref()))
     }
@@ -140,18 +140,12 @@ fn writer(tracking: &Tracking) -> Writer<'_> {
 }
 
 /// What the endpoint does not let clients change, and therefore nobody owns through it.
-fn reset(row: &'static Type, tracking: &Tracking) -> Option<Set> {
-    row.field("status")?;
-    let mut set = match tracking.subresource.as_str() {
-        "" | "finalize" => Set::of_fields(&[&["status"]]),
-        "status" => Set::of_fields(&[&["spec"]]),
-        _ if tracking.resets.is_empty() => return None,
-        _ => Set::default(),
-    };
+fn reset(tracking: &Tracking) -> Option<Set> {
+    let mut set = Set::default();
     for place in &tracking.resets {
         set.add(Set::of_fields(&[place]));
     }
-    Some(set)
+    (!tracking.resets.is_empty()).then_some(set)
 }
 
 /// Fills declared defaults that are values of their own; those that only say that a field is no pointer add nothing.

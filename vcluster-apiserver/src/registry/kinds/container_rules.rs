@@ -37,21 +37,25 @@ const LASTING: [&str; 9] = [
     "lifecycle",
 ];
 
+/// The names that a pod gives to its claims.
+pub fn claim_names(spec: &Value) -> BTreeSet<&str> {
+    let names = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name"));
+    names.filter(|name| !name.is_empty()).collect()
+}
+
 /// What the containers of a pod have to be judged by.
 pub struct Pod<'a> {
     spec: &'a Value,
     /// The volumes that can be mounted.
     volumes: Vec<&'a Value>,
-    /// The names that the pod gives to its claims.
     claims: BTreeSet<&'a str>,
 }
 
 impl<'a> Pod<'a> {
     /// `name` is that of a real pod.
     pub fn new(spec: &'a Value, name: Option<&str>) -> Self {
-        let names = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name"));
         let volumes = pod_volume_rules::usable(list(spec, "volumes"), name);
-        Self { spec, volumes, claims: names.filter(|name| !name.is_empty()).collect() }
+        Self { spec, volumes, claims: claim_names(spec) }
     }
 
     /// All containers of a pod.

@@ -1,5 +1,6 @@
 //! Devices that there are: resource slices (k8s.io/kubernetes `pkg/apis/resource/validation`).
 
+use super::affinity_rules;
 use super::device_names::{driver, label_key, pool, qualified};
 use super::devices::{taint, taint_time};
 use super::fill::{items, made};
@@ -61,6 +62,7 @@ fn taken(value: &Value, empty_name: &str, path: &Path, errors: &mut ErrorList) -
     }
     if value["nodeSelector"].is_object() {
         taken.push("`nodeSelector`");
+        affinity_rules::node_selector(&value["nodeSelector"], &path.child("nodeSelector"), errors);
     }
     for (field, shown) in [("allNodes", "`allNodes`"), ("perDeviceNodeSelection", "`perDeviceNodeSelection`")] {
         match value[field].as_bool() {

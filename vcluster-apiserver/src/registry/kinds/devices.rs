@@ -393,7 +393,9 @@ fn template_metadata(value: &Value, path: &Path, errors: &mut ErrorList) {
     let unset = |value: &Value| value.is_null() || value == "" || value == &json!({});
     for (field, _) in metadata.iter().filter(|(_, value)| !unset(value)) {
         if !["labels", "annotations"].contains(&field.as_str()) {
-            errors.push(FieldError::forbidden(&path.child(field), "cannot be set"));
+            // Upstream names the field as Go's, and so mixes the letters.
+            let shown = if field == "uid" { "uID" } else { field.as_str() };
+            errors.push(FieldError::forbidden(&path.child(shown), "cannot be set"));
         }
     }
 }

@@ -8,7 +8,11 @@ use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{is_label_value, is_qualified_name, parse_cidr_sloppy, validate_cidr_legacy};
 use serde_json::Value;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
+
+/// Characters of the longest name of a declared feature.
+const SUBDOMAIN: usize = 253;
 
 /// Fields whose features are off, or gone.
 pub fn drop_disabled(node: &mut Object, old: Option<&Object>) {
@@ -34,6 +38,7 @@ pub fn check(node: &Object) -> ErrorList {
             amount(resource, value, &Path::new("status").child(side).child(resource), &mut errors);
         }
     }
+    declared(list(status, "declaredFeatures"), &mut errors);
     let (ranges, at) = (list(spec, "podCIDRs"), Path::new("spec").child("podCIDRs"));
     for (index, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
         errors.extend(validate_cidr_legacy(&at.index(index), range, true, &[]));
@@ -58,6 +63,34 @@ pub fn check(node: &Object) -> ErrorList {
         }
     }
     errors
+}
+
+/// Features that a kubelet declares: `Name` or `Name/part`, in order, each once.
+fn declared(features: &[Value], errors: &mut ErrorList) {
+    let at = Path::new("status").child("declaredFeatures");
+    let names: Vec<&str> = features.iter().filter_map(Value::as_str).collect();
+    for (index, name) in names.iter().enumerate() {
+        let at = at.index(index);
+        let segment = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+        };
+        if name.len() > SUBDOMAIN {
+            let why = format!("invalid feature name {name:?}: must be no more than {SUBDOMAIN} characters");
+            errors.push(FieldError::invalid(&at, *name, why));
+        } else if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.split('/').all(segment) {
+            let why = format!(
+                "invalid feature name {name:?}: must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+            );
+            errors.push(FieldError::invalid(&at, *name, why));
+        }
+        match index.checked_sub(1).map(|before| names[before].cmp(name)) {
+            Some(Ordering::Equal) => errors.push(FieldError::duplicate(&at, *name)),
+            Some(Ordering::Greater) => {
+                errors.push(FieldError::invalid(&at, *name, "list must be sorted alphabetically"));
+            }
+            _ => {}
+        }
+    }
 }
 
 fn taints(taints: &[Value], path: &Path, errors: &mut ErrorList) {

@@ -180,8 +180,8 @@ fn resources(spec: &Value, path: &Path, errors: &mut ErrorList) {
         let why = "claims may not be set for Resources at pod-level";
         errors.push(FieldError::forbidden(&path.child("claims"), why));
     }
-    // The pod's own claims were refused above.
-    resource_rules::requirements(resources, resource_rules::pod_name, &BTreeSet::new(), path, errors);
+    let claims = container_rules::claim_names(spec);
+    resource_rules::requirements(resources, resource_rules::pod_name, &claims, path, errors);
     super::pod_level_rules::check(spec, path, errors);
 }
 

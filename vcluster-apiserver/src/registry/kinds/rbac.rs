@@ -2,7 +2,7 @@
 //! that say something, subjects that can exist, a role reference that stays.
 
 use super::fill::{empty, items, text};
-use super::rules::{self, Check, Rule};
+use super::rules;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -42,7 +42,7 @@ impl Strategy for Rbac {
             for (index, rule) in list(object.as_map(), "rules").iter().enumerate() {
                 policy_rule(rule, namespaced, &Path::new("rules").index(index), &mut errors);
             }
-            errors.extend(rules::check_map(object.as_map(), AGGREGATION));
+            aggregation(object.as_map().get("aggregationRule"), &mut errors);
         }
         errors
     }
@@ -60,13 +60,23 @@ impl Strategy for Rbac {
     }
 }
 
-const AGGREGATION: &[Rule] = &[
-    (
-        "aggregationRule.clusterRoleSelectors",
-        Check::Needed("at least one clusterRoleSelector required if aggregationRule is non-nil"),
-    ),
-    ("aggregationRule.clusterRoleSelectors[]", Check::Selector),
-];
+fn aggregation(rule: Option<&Value>, errors: &mut ErrorList) {
+    let Some(rule) = rule.and_then(Value::as_object) else { return };
+    let at = Path::new("aggregationRule").child("clusterRoleSelectors");
+    let selectors = list(rule, "clusterRoleSelectors");
+    if selectors.is_empty() {
+        let why = "at least one clusterRoleSelector required if aggregationRule is non-nil";
+        errors.push(FieldError::required(&at, why));
+    }
+    for (index, selector) in selectors.iter().enumerate() {
+        let (at, before) = (at.index(index), errors.len());
+        rules::label_selector(selector, &at, errors);
+        // What validation refuses cannot be made a selector of either, and upstream says that too.
+        if errors.len() > before {
+            errors.push(FieldError::invalid(&at, Value::Null, "invalid label selector."));
+        }
+    }
+}
 
 fn list<'a>(map: &'a Map<String, Value>, field: &str) -> &'a [Value] {
     map.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()

@@ -120,6 +120,10 @@ impl Strategy for Ruled {
         (self.prepare)(new.as_map_mut());
     }
 
+    fn prepare_status_update(&self, new: &mut Object, _: &Object) {
+        (self.prepare)(new.as_map_mut());
+    }
+
     fn forget(&self, object: &mut Object) {
         (self.forget)(object.as_map_mut());
     }

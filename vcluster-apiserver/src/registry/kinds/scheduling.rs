@@ -4,7 +4,7 @@
 use super::read::{at_most_all, int_or_percent, list, not_negative, number, part, text};
 use super::ruled::Ruled;
 use super::rules::Check;
-use super::{internal, tolerations};
+use super::{internal, resource_rules, tolerations};
 use crate::registry::strategy::NameRule;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::is_dns1123_label;
@@ -94,10 +94,9 @@ pub const RUNTIME_CLASS: Ruled = Ruled {
             let shown = super::internal::text("core.v1.Toleration", one);
             errors.push(FieldError::duplicate(&at, "").showing(shown));
         }
-        for (name, amount) in part(object, "overhead")["podFixed"].as_object().into_iter().flatten() {
-            // Upstream looks at it as at the limits of a container.
-            super::storage_kinds::not_negative(amount, &Path::new("overhead").child("limits").key(name), errors);
-        }
+        // Upstream looks at it as at the limits of a container.
+        let limits = &part(object, "overhead")["podFixed"];
+        resource_rules::amounts(limits, resource_rules::container_name, &Path::new("overhead").child("limits"), errors);
     },
     sealed: &["handler"],
     conditional: true,

@@ -8,7 +8,7 @@ use super::rules::{self, Check};
 use super::{dropped, pod_spec, pod_validation, pod_warnings};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
-    is_dns1035_label, is_dns1123_label, is_dns1123_subdomain, is_fully_qualified_name, is_label_value,
+    is_dns1035_label, is_dns1123_label, is_dns1123_subdomain, is_fully_qualified_domain_name, is_label_value,
     is_qualified_name, parse_cidr_sloppy, parse_ip_sloppy, validate_cidr, validate_ip, validate_ip_legacy,
 };
 use serde_json::{Map, Value, json};
@@ -59,6 +59,11 @@ pub const ENDPOINT_SLICE: Ruled = Ruled {
         }
     },
     sealed: &["addressType"],
+    warnings: |slice, _| {
+        let fqdn = part(slice, "addressType") == "FQDN";
+        // The path is upstream's; there is no spec.
+        if fqdn { vec!["spec.addressType: FQDN endpoints are deprecated".to_owned()] } else { Vec::new() }
+    },
     generation: true,
     counted: &["labels"],
     ..Ruled::PLAIN
@@ -97,7 +102,7 @@ fn addresses(slice: &Tree, errors: &mut ErrorList) {
                 "IPv4" => validate_ip_legacy(&at, address, true, &[]),
                 "IPv6" => validate_ip(&at, address),
                 "FQDN" => {
-                    errors.extend(is_fully_qualified_name(&at, address));
+                    errors.extend(is_fully_qualified_domain_name(&at, address));
                     continue;
                 }
                 _ => continue,

@@ -228,6 +228,11 @@ fn modes(value: &Value, path: &Path, errors: &mut ErrorList) {
 pub const NODE: Ruled = Ruled {
     rules: &[("spec.drivers", Check::By(drivers))],
     update: node_update,
+    prepare: |node| {
+        if let Some(status) = super::fill::object(node, "status") {
+            status.remove("storageHealth");
+        }
+    },
     status_keeps: METADATA,
     conditional: true,
     ..Ruled::PLAIN

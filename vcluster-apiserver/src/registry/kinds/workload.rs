@@ -6,13 +6,14 @@ use super::{
     dropped, internal, job_rules, job_status, job_update, pod_spec, pod_validation, rules, workload_rules,
     workload_selector, workload_warnings,
 };
-use crate::registry::strategy::Strategy;
+use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use serde_json::{Map, Value, json};
 
 /// What tells one workload kind from another.
 pub struct Workload {
+    pub name: NameRule,
     /// `SetDefaults_KIND` beyond the template.
     pub defaults: fn(&mut Map<String, Value>),
     /// Where the pod template stands, under `spec`.
@@ -120,6 +121,10 @@ impl Workload {
 }
 
 impl Strategy for Workload {
+    fn name_rule(&self) -> NameRule {
+        self.name
+    }
+
     fn has_generation(&self) -> bool {
         true
     }
@@ -264,6 +269,7 @@ fn generate_selector(object: &mut Object) {
 }
 
 pub const DEPLOYMENT: Workload = Workload {
+    name: NameRule::DnsSubdomain,
     defaults: |spec| {
         absent(spec, "replicas", 1);
         absent(spec, "revisionHistoryLimit", 10);
@@ -285,6 +291,7 @@ pub const DEPLOYMENT: Workload = Workload {
 };
 
 pub const REPLICA_SET: Workload = Workload {
+    name: NameRule::DnsSubdomain,
     defaults: |spec| absent(spec, "replicas", 1),
     template: &["template"],
     selector: Selector::Fixed,
@@ -294,6 +301,7 @@ pub const REPLICA_SET: Workload = Workload {
 };
 
 pub const REPLICATION_CONTROLLER: Workload = Workload {
+    name: NameRule::LongName,
     defaults: |spec| absent(spec, "replicas", 1),
     template: &["template"],
     selector: Selector::Map,
@@ -303,6 +311,7 @@ pub const REPLICATION_CONTROLLER: Workload = Workload {
 };
 
 pub const STATEFUL_SET: Workload = Workload {
+    name: NameRule::DnsLabel,
     defaults: |spec| {
         absent(spec, "replicas", 1);
         absent(spec, "revisionHistoryLimit", 10);
@@ -339,6 +348,7 @@ pub const STATEFUL_SET: Workload = Workload {
 };
 
 pub const DAEMON_SET: Workload = Workload {
+    name: NameRule::DnsSubdomain,
     defaults: |spec| {
         absent(spec, "revisionHistoryLimit", 10);
         let Some(strategy) = made(spec, "updateStrategy") else { return };
@@ -385,6 +395,7 @@ fn failure_patterns(spec: &mut Map<String, Value>) {
 }
 
 pub const JOB: Workload = Workload {
+    name: NameRule::DnsSubdomain,
     defaults: job,
     template: &["template"],
     selector: Selector::Generated,
@@ -394,6 +405,7 @@ pub const JOB: Workload = Workload {
 };
 
 pub const CRON_JOB: Workload = Workload {
+    name: NameRule::DnsSubdomain,
     defaults: |spec| {
         empty(spec, "concurrencyPolicy", "Allow");
         absent(spec, "suspend", false);

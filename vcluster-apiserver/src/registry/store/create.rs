@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// What `managedFields` records about this write.
-    pub(super) fn tracking(&self, target: &Target, options: &WriteOptions) -> Tracking {
+    pub fn tracking(&self, target: &Target, options: &WriteOptions) -> Tracking {
         Tracking {
             manager: options.field_manager.clone(),
             api_version: target.resource.kind.api_version(),
@@ -232,7 +232,7 @@ impl Store {
         errors.extend(resource.strategy.validate_create(object));
         if errors.is_empty() || !resource.strategy.metadata_comes_last() {
             let mut all = metadata::validate(object, resource.namespaced, resource.strategy.name_rule());
-            all.extend(metadata::validate_finalizer_names(object, &resource.gvr.group, false));
+            all.extend(metadata::validate_finalizer_names(object, &resource.gvr.group));
             all.append(&mut errors);
             errors = all;
         }

@@ -282,7 +282,7 @@ impl Store {
         let mut errors = metadata::validate(new, resource.namespaced, strategy.name_rule());
         errors.extend(refused);
         errors.extend(metadata::validate_update(new, old));
-        errors.extend(metadata::validate_finalizer_names(new, &resource.gvr.group, true));
+        errors.extend(metadata::validate_finalizer_names(new, &resource.gvr.group));
         errors.extend(match target.subresource.as_str() {
             "" => strategy.validate_update(new, old),
             "status" => strategy.validate_status_update(new, old),

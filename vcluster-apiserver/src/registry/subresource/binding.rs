@@ -8,7 +8,7 @@ use crate::api::{Api, Call, decode};
 use crate::registry::builtin;
 use crate::registry::kinds::read::{needed, subdomain};
 use crate::registry::resource::Target;
-use crate::registry::store::{Change, timestamp};
+use crate::registry::store::{Change, place, timestamp};
 use crate::request::body::Body;
 use crate::request::negotiate::{self, Offer};
 use crate::request::options::WriteKind;
@@ -34,6 +34,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let pods = pods.ok_or_else(Status::no_such_path)?.clone();
     let target =
         Target { name, resource: pods, subresource: "binding".to_owned(), namespace: call.target.namespace.clone() };
+    place(&mut binding, &target)?;
     api.store.admit_only(&call.cx, &target, Operation::Create, options.dry_run, &mut binding).await?;
 
     let text = |field: &str| binding.at(&["target", field]).and_then(Value::as_str).unwrap_or_default();

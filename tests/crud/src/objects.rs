@@ -84,12 +84,11 @@ pub fn load(folder: &Path, setup: bool) -> Result<Vec<Fixture>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace;
     use std::collections::BTreeSet;
 
     #[test]
     fn every_resource_has_an_object() {
-        let fixtures = load(&workspace::root().join("tests/diff/objects"), false).unwrap();
+        let fixtures = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../diff/objects"), false).unwrap();
         let have: BTreeSet<_> = fixtures.iter().map(Fixture::title).collect();
         let named = |r: &'static ResourceInfo| Fixture {
             resource: r,
