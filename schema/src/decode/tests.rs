@@ -166,6 +166,18 @@ fn free_form_objects_keep_everything() {
     assert_eq!(warnings, [r#"duplicate field "spec.x""#]);
 }
 
+/// What is decoded is stored as text and read again by serde_json, whenever it is changed.
+#[test]
+fn numbers_do_not_drift() {
+    for number in ["66666666666666666666666", "6.666666666666666e22", "0.1234567890123456789", "1.7976931348623157e308"]
+    {
+        let body = format!(r#"{{"data":{number}}}"#);
+        let (value, _) = decode(None, body.as_bytes(), FieldValidation::Warn).expect("valid");
+        assert_eq!(value["data"].as_f64(), number.parse().ok());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&value.to_string()).ok(), Some(value));
+    }
+}
+
 #[test]
 fn kind_and_version_are_read_off_the_body() {
     assert_eq!(type_meta(br#"{"kind":"Pod","apiVersion":"v1"}"#), Ok(("v1".into(), "Pod".into())));

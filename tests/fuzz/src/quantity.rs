@@ -16,14 +16,17 @@ pub fn run(input: &[u8]) {
     assert_eq!(a + b, b + a);
 }
 
-/// The canonical form says the same and is canonical.
+/// The canonical form says the same. It need not be canonical itself: `937.5Ki` is `960000` and that is `960k`, for upstream
+/// too. But this ends there.
 fn printed(text: &str, quantity: Quantity) {
-    let canonical = Quantity::canonicalize(text).expect("it was read");
-    assert_eq!(Quantity::parse(&canonical), Ok(quantity), "{text}: {canonical}");
+    let mut canonical = Quantity::canonicalize(text).expect("it was read").into_owned();
+    for _ in 0..2 {
+        assert_eq!(Quantity::parse(&canonical), Ok(quantity), "{text}: {canonical}");
+        canonical = Quantity::canonicalize(&canonical).expect("it was printed").into_owned();
+    }
     assert_eq!(Quantity::canonicalize(&canonical).as_deref(), Ok(&*canonical), "{text}");
     let printed = quantity.to_string();
     assert_eq!(Quantity::parse(&printed), Ok(quantity), "{text}: {printed}");
-    assert_eq!(Quantity::parse(&printed).map(|q| q.to_string()), Ok(printed));
 }
 
 /// Whole numbers of units and of thousandths are never less in magnitude than the quantity.
