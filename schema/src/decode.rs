@@ -1,5 +1,6 @@
-//! Request bodies to JSON trees: exactly what upstream would store after reading the body into its Go type and writing
-//! it again. Unknown members go, plain members get their zero values, times and quantities get their canonical form.
+//! Request bodies to JSON trees: what upstream has after reading the body into its Go type. Unknown members go, plain
+//! members get their zero values, times and quantities get their canonical form. Lists and maps without elements stay
+//! where they were sent; [`crate::empties`] makes of them what is written.
 //!
 //! Errors and strictness follow sigs.k8s.io/json: names are case-sensitive, the first wrong type is reported with the
 //! Go struct's name and the path, unknown and duplicate members are strict errors with their full path.

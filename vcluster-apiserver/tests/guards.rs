@@ -86,6 +86,12 @@ async fn world() -> World {
         service_cidr: ipnet::Ipv4Net::new_assert([10, 96, 0, 0].into(), 16).into(),
         node_ports: (30000, 32767),
     };
+    let endpoint = Endpoint {
+        service: [10, 96, 0, 1].into(),
+        addresses: vec![[192, 0, 2, 1].into()],
+        port: 6443,
+        service_cidr: "10.96.0.0/16".to_owned(),
+    };
     let server = Server::new(Config {
         cache,
         registry: Arc::new(Registry::new(builtin::snapshot())),
@@ -94,7 +100,7 @@ async fn world() -> World {
         admission: admission::built_in(plugins, vec![]),
         special: specials::specials(&reviews),
         connector: Arc::new(Unconnected),
-        addresses: Arc::new(Local(network)),
+        addresses: Arc::new(Local { network, rng: rng.clone() }),
         clock: clock.clone(),
         rng,
         health: Arc::new(Health::new()),
@@ -102,14 +108,9 @@ async fn world() -> World {
             configuration: issuer.discovery("https://192.0.2.1:6443").to_string().into(),
             keys: issuer.key_set().to_string().into(),
         },
+        address: endpoint.address(),
         deadline: DEADLINE,
     });
-    let endpoint = Endpoint {
-        service: [10, 96, 0, 1].into(),
-        addresses: vec![[192, 0, 2, 1].into()],
-        port: 6443,
-        service_cidr: "10.96.0.0/16".to_owned(),
-    };
     server.bootstrap(&endpoint).await.expect("memory takes every write");
     World { server, clock, authority }
 }

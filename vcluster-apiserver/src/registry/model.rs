@@ -22,8 +22,10 @@ pub trait Model: Send + Sync + 'static {
     /// Brings a tree that a patch made into the kind's form, as [`Model::decode`] does with bytes.
     fn normalize(&self, object: &mut Object) -> Result<Strict, String>;
 
-    /// What is lost of an object on its way into the store and back: lists without elements.
-    fn forget_empties(&self, _object: &mut Object) {}
+    /// What is lost of an object on its way into the store and back: lists without elements. Says whether there were any.
+    fn forget_empties(&self, _object: &mut Object) -> bool {
+        false
+    }
 
     /// What is lost of an object that is answered and not stored: lists without elements that may be absent.
     fn omit_empties(&self, _object: &mut Object) {}

@@ -30,8 +30,12 @@ impl Model for TableModel {
         Ok(strict)
     }
 
-    fn forget_empties(&self, object: &mut Object) {
-        changed(object, |tree| empties::forget(self.row, tree));
+    fn forget_empties(&self, object: &mut Object) -> bool {
+        let any = empties::any(self.row, object.as_map());
+        if any {
+            changed(object, |tree| empties::forget(self.row, tree));
+        }
+        any
     }
 
     fn omit_empties(&self, object: &mut Object) {

@@ -175,7 +175,7 @@ pub fn unchanged(new: &Value, old: &Value, errors: &mut ErrorList) {
         let why = "field is immutable";
         errors.push(FieldError::invalid(&Path::new("volumeMode"), new["volumeMode"].clone(), why));
     }
-    if old["nodeAffinity"].is_object() && new["nodeAffinity"] != old["nodeAffinity"] {
+    if old["nodeAffinity"].is_object() && new["nodeAffinity"] != renewed(&old["nodeAffinity"], &new["nodeAffinity"]) {
         let shown = internal::optional("core.v1.VolumeNodeAffinity", new.get("nodeAffinity"));
         let why = "field is immutable, except for updating from beta label to GA";
         errors.push(FieldError::invalid(&Path::new("nodeAffinity"), "", why).showing(shown));
@@ -184,6 +184,35 @@ pub fn unchanged(new: &Value, old: &Value, errors: &mut ErrorList) {
         let path = Path::new("spec").child("volumeAttributesClassName");
         errors.push(FieldError::forbidden(&path, "update from non-nil value to nil is forbidden"));
     }
+}
+
+/// Labels of nodes that have become generally available, and their names before.
+const RENAMED: [(&str, &str); 5] = [
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+];
+
+/// The old affinity with the new names of labels where the new one has them. A label that was never renamed may lose its
+/// name: upstream's table answers the empty text for it.
+fn renewed(old: &Value, new: &Value) -> Value {
+    let mut old = old.clone();
+    let terms = |of: &Value| list(&of["required"], "nodeSelectorTerms").to_vec();
+    for (index, term) in terms(new).iter().enumerate() {
+        for field in ["matchExpressions", "matchFields"] {
+            for (at, requirement) in list(term, field).iter().enumerate() {
+                let place = format!("/required/nodeSelectorTerms/{index}/{field}/{at}/key");
+                let Some(key) = old.pointer_mut(&place) else { continue };
+                let to = RENAMED.iter().find(|(beta, _)| *key == *beta).map_or("", |(_, name)| name);
+                if text(requirement, "key") == to {
+                    *key = to.into();
+                }
+            }
+        }
+    }
+    old
 }
 
 /// The source of a volume. The secret for its growth may be added where there was none.

@@ -1,6 +1,7 @@
 //! The kinds of storage.k8s.io beside storage classes (k8s.io/kubernetes `pkg/apis/storage/{v1/defaults.go,validation}`).
 
 use super::fill::{absent, empty, made};
+use super::internal;
 use super::read::{list, number, part, quantity, subdomain, text, wrong};
 use super::ruled::{METADATA, Ruled};
 use super::rules::Check;
@@ -293,7 +294,14 @@ pub const CAPACITY: Ruled = Ruled {
         let name = part(object, "storageClassName").as_str().unwrap_or_default();
         wrong(&Path::new("storageClassName"), name, subdomain(name), errors);
     },
-    fixed: &["nodeTopology", "storageClassName"],
+    fixed: &["storageClassName"],
+    update: |new, old, errors| {
+        let topology = part(new, "nodeTopology");
+        if topology != part(old, "nodeTopology") {
+            let shown = internal::optional("meta.v1.LabelSelector", Some(topology));
+            errors.push(internal::immutable(&Path::new("nodeTopology"), shown));
+        }
+    },
     conditional: true,
     ..Ruled::PLAIN
 };

@@ -134,6 +134,15 @@ impl Store {
         result.map(|_| ()).map_err(|why| Status::bad_request(format!("{}: {why}", target.resource.kind.kind)))
     }
 
+    /// Upstream writes every object, even of a dry run, and reads it again: what got lost has its defaults once more.
+    pub(super) fn reread(target: &Target, object: &mut Object) {
+        let model = Self::stored_model(target);
+        if model.forget_empties(object) {
+            target.resource.strategy.default(object);
+            model.default(object);
+        }
+    }
+
     async fn create_named(
         &self,
         cx: &RequestCx,
@@ -148,11 +157,10 @@ impl Store {
             self.before_create(cx, &target, &mut object, refused)?;
             // Some kinds name themselves.
             let target = Target { name: object.name().to_owned(), ..target.clone() };
-            // Upstream writes every object, even of a dry run, and reads it again.
-            Self::stored_model(&target).forget_empties(&mut object);
             let mut transaction = Transaction::default();
             let attributes = Self::attributes(&target, Operation::Create, &target.name, options.dry_run, None);
             self.approve(cx, &attributes, &object, &mut transaction).await?;
+            Self::reread(&target, &mut object);
             let key = target.key();
             let existing = self.backend.storage.get(&key).await.map_err(|e| storage_status(&e, &target))?;
             if let Some(existing) = existing {

@@ -165,10 +165,9 @@ impl Store {
             _ => ErrorList::new(),
         };
         self.before_update(cx, target, &mut new, &live, refused)?;
-        Self::stored_model(target).forget_empties(&mut new);
-
         let mut transaction = Transaction::default();
         self.approve(cx, &attributes, &new, &mut transaction).await?;
+        Self::reread(target, &mut new);
         if same(&new, &live) && transaction.writes.is_empty() {
             return Ok(Some(Outcome { body: stored.body.clone(), created: false }));
         }
