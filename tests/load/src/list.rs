@@ -23,15 +23,17 @@ pub async fn run(client: &Client, options: &Options) -> Result<Value> {
     let accept = if options.protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" };
     let mut connection = client.http1().await?;
     let mut latencies = Latencies::default();
-    let mut bytes = 0;
+    let (mut bytes, mut first) = (0, None);
     let begun = Instant::now();
     for _ in 0..options.times {
         let asked = Instant::now();
         let ask = Ask { method: Method::GET, path: &path, accept, body: bytes::Bytes::new() };
         bytes = connection.ask(ask).await?.len();
         latencies.add(asked.elapsed());
+        first.get_or_insert(asked.elapsed().as_secs_f64());
     }
     let mut figures = latencies.figures(begun.elapsed());
     figures["bytes"] = bytes.into();
+    figures["first"] = first.into();
     Ok(figures)
 }
