@@ -6,19 +6,22 @@
 use crate::check::path_with_upstream;
 use crate::host::{self, Cluster};
 use crate::launch::{self, Tenant};
-use crate::shell::{cmd, quiet, read};
+use crate::shell::{cmd, quiet, read, run as run_command};
 use crate::upstream::{self, Set};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 /// How the cluster under test gets its nodes.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Mode {
-    /// A cluster as it is, with no host below.
+    /// A cluster as it is, with no host below: by default ours with nodes that run nothing (`tests/swap`), which is enough for
+    /// specs that need the API only.
     Direct,
     /// A tenant with kubelets of its own.
     Joined,
@@ -62,10 +65,12 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let output = workspace::target().join("conformance").join(mode);
     fs::create_dir_all(&output)?;
+    let mut alone = None;
     let kubeconfig = match (&options.kubeconfig, options.mode) {
         (Some(file), _) => std::path::absolute(file)?,
         (None, Mode::Shared) => tenant_kubeconfig(&output)?,
-        (None, _) => bail!("--kubeconfig says which cluster"),
+        (None, Mode::Direct) => alone.insert(Alone::start(&output.join("cluster"))?).kubeconfig.clone(),
+        (None, Mode::Joined) => bail!("--kubeconfig says which cluster"),
     };
     let list = workspace::root().join("tests/conformance").join(list);
     let listed = read_list(&list);
@@ -217,6 +222,39 @@ fn exactly(names: &BTreeSet<String>) -> String {
         })
     };
     format!("({})$", names.iter().map(quote).collect::<Vec<_>>().join("|"))
+}
+
+/// A control plane with nodes that run nothing; it ends with this.
+struct Alone {
+    program: Child,
+    kubeconfig: PathBuf,
+}
+
+impl Alone {
+    fn start(folder: &Path) -> Result<Self> {
+        run_command(&mut cmd("cargo", ["build", "--quiet", "--package=coracle", "--package=swap"]))?;
+        let debug = workspace::target().join("debug");
+        let mut program = cmd(debug.join("swap"), [folder]);
+        program.env("CORACLE", debug.join("coracle")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut program = program.spawn().context("running swap")?;
+        let output = program.stdout.take().context("swap has no output")?;
+        let mut alone = Self { program, kubeconfig: PathBuf::new() };
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        if line.is_empty() {
+            bail!("the cluster did not start; its logs are in {}", folder.display());
+        }
+        alone.kubeconfig = line.trim_end().into();
+        Ok(alone)
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // The end of its input ends the program and what it started.
+        drop(self.program.stdin.take());
+        self.program.wait().ok();
+    }
 }
 
 /// The kubeconfig of the example tenant, made to point at its ClusterIP: this machine has a route to it, but not the host's DNS.

@@ -46,7 +46,9 @@ impl<'a> Mender<'a> {
         let gone = self.gone.entry(field.to_owned()).or_default();
         for (at, way) in ways(object, self.valid, field, message).into_iter().enumerate().skip(*gone) {
             let mut changed = object.clone();
-            way.iter().for_each(|edit| edit.apply(&mut changed));
+            if let Some(edit) = way {
+                edit.apply(&mut changed);
+            }
             if changed != *object && changed["metadata"]["name"] == object["metadata"]["name"] {
                 *gone = at + 1;
                 *object = changed;
@@ -98,7 +100,9 @@ fn remove_values(object: &mut Value, unwanted: &Value) {
         }
         Value::Array(list) => {
             list.retain(|value| value != unwanted);
-            list.iter_mut().for_each(|value| remove_values(value, unwanted));
+            for value in list {
+                remove_values(value, unwanted);
+            }
         }
         _ => {}
     }
