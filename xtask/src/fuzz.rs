@@ -61,13 +61,14 @@ struct Target {
     longest: usize,
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     Target {
         name: "continue_token",
         seeds: Seeds::Literals(&[("k8s.io/apiserver", "pkg/storage/continue_test.go")]),
         longest: 256,
     },
     Target { name: "json", seeds: Seeds::Objects(&["json"]), longest: 40 * 1024 },
+    Target { name: "patch", seeds: Seeds::Objects(&["json"]), longest: 40 * 1024 },
     Target { name: "protobuf", seeds: Seeds::Objects(&["pb", "json"]), longest: 40 * 1024 },
     Target {
         name: "quantity",
