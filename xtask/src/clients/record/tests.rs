@@ -48,7 +48,6 @@ fn everything_wrong_is_found() {
         ("something is lost", format!("{LIST}applied a 3\ndeleted a 7\n")),
         ("something is lost", format!("{LIST}applied a 3\napplied a 8\n")),
         ("revision 3 after 3", format!("{LIST}applied a 3\napplied a 3\n")),
-        ("twice", format!("{LIST}applied a 3\napplied c 4\nlist\nitem a 3\nitem b 2\nlisted\napplied a 3\n")),
         ("twice", format!("{LIST}applied a 3\napplied a 5\ndeleted a 7\nlist\nitem b 2\nlisted\napplied a 5\n")),
         ("later than", format!("{LIST}applied a 3\napplied a 5\nlist\nitem a 3\nitem b 2\nitem c 4\nlisted\n")),
         ("though it was not deleted", "list\nitem a 1\nlisted\n".to_owned()),
