@@ -9,6 +9,7 @@
 
 mod continue_token;
 mod json;
+mod patch;
 mod protobuf;
 mod quantity;
 mod request;
@@ -19,9 +20,10 @@ use std::sync::LazyLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 7] = [
+const TARGETS: [(&str, Target); 8] = [
     ("continue_token", continue_token::run),
     ("json", json::run),
+    ("patch", patch::run),
     ("protobuf", protobuf::run),
     ("quantity", quantity::run),
     ("request", request::run),

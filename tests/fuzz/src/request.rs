@@ -48,9 +48,10 @@ fn printed(info: &RequestInfo) -> String {
     if info.verb_in_path {
         parts.push(&info.verb);
     }
-    // A namespace is in itself; another one below a nameless one has to say so.
+    // A namespace with its own subresources is in itself; what else is named so has to say where it is.
     let name = (info.resource == "namespaces").then(|| info.parts.get(1)).flatten();
-    if name != Some(&info.namespace) && (name.is_some() || !info.namespace.is_empty()) {
+    let own = info.parts.get(2).is_none_or(|part| matches!(part.as_str(), "status" | "finalize"));
+    if (name != Some(&info.namespace) || !own) && (name.is_some() || !info.namespace.is_empty()) {
         parts.extend(["namespaces", &info.namespace]);
     }
     parts.extend(info.parts.iter().map(String::as_str));
