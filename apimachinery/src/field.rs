@@ -206,8 +206,8 @@ fn quoted(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
-            _ if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            _ if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ if c.is_ascii_control() => out.extend(format!("\\x{:02x}", u32::from(c)).chars()),
+            _ if c.is_control() => out.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             _ => out.push(c),
         }
     }

@@ -73,7 +73,7 @@ impl TokenRequests<'_> {
         let seconds = given.unwrap_or(DEFAULT_SECONDS);
         let errors = validate(&request, seconds);
         if !errors.is_empty() {
-            return Err(invalid(GROUP, KIND, name, &errors));
+            return Err(invalid(GROUP, KIND, "", &errors));
         }
         let binding = self.binding(namespace, name, &request).await?;
 
