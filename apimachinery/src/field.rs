@@ -187,9 +187,32 @@ impl FieldError {
 /// Upstream prints strings quoted, numbers and booleans bare, and everything else as JSON.
 fn printed(value: &Value) -> String {
     match value {
-        Value::String(s) => format!("{s:?}"),
+        Value::String(text) => quoted(text),
         other => other.to_string(),
     }
+}
+
+/// A text as Go's `%q` prints it.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            _ if c.is_ascii_control() => out.extend(format!("\\x{:02x}", u32::from(c)).chars()),
+            _ if c.is_control() => out.extend(format!("\\u{:04x}", u32::from(c)).chars()),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 impl fmt::Display for FieldError {
@@ -214,6 +237,8 @@ mod tests {
             FieldError::not_supported(&path, "x", &["A", "B"]).to_string(),
             "spec.containers[0].name: Unsupported value: \"x\": supported values: \"A\", \"B\""
         );
+        let odd = FieldError::invalid(&path, "a\u{1}\"\n", "bad");
+        assert_eq!(odd.body(), r#"Invalid value: "a\x01\"\n": bad"#);
         assert_eq!(FieldError::too_long(&path, 63).body(), "Too long: may not be more than 63 bytes");
         assert_eq!(FieldError::too_many(&path, 3, 2).body(), "Too many: 3: must have at most 2 items");
     }

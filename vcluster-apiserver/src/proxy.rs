@@ -10,6 +10,7 @@ pub mod tunnel;
 use crate::request::RequestCx;
 use crate::request::body::Body;
 use crate::request::query::Query;
+use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{GroupVersionKind, Object, Status};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -84,6 +85,27 @@ pub fn options(subresource: &str, query: &Query) -> Object {
 fn container_names(pod: &Object, list: &str) -> Vec<String> {
     let containers = pod.at(&["spec", list]).and_then(Value::as_array).into_iter().flatten();
     containers.filter_map(|c| c.get("name")?.as_str().map(str::to_owned)).collect()
+}
+
+/// What is wrong with the options of a log (k8s.io/kubernetes `pkg/apis/core/validation`, `ValidatePodLogOptions`).
+pub fn log_errors(query: &Query) -> ErrorList {
+    let number = |name: &str| query.filled(name).and_then(|text| text.parse::<i64>().ok());
+    let mut errors = ErrorList::new();
+    let mut least = |name: &str, least: i64, why: &str| {
+        if let Some(count) = number(name).filter(|count| *count < least) {
+            errors.push(FieldError::invalid(&Path::new(name), count, why));
+        }
+    };
+    least("tailLines", 0, "must be greater than or equal to 0");
+    least("limitBytes", 1, "must be greater than 0");
+    if query.filled("sinceSeconds").is_some() && query.filled("sinceTime").is_some() {
+        let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+        // That is how upstream prints a path without a name.
+        errors.push(FieldError::forbidden(&Path::new("[]"), why));
+    } else {
+        least("sinceSeconds", 1, "must be greater than 0");
+    }
+    errors
 }
 
 /// Refuses what a pod cannot be connected for (k8s.io/kubernetes `pkg/registry/core/pod/strategy.go`: no container named

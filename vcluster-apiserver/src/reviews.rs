@@ -14,8 +14,8 @@ use apimachinery::{GroupVersionKind, Status};
 use serde_json::{Value, json};
 
 /// 422 about a review, which has no name.
-fn invalid(group: &str, kind: &str, errors: &[FieldError]) -> Status {
-    Status::invalid(&GroupVersionKind::new(group, "v1", kind), "", errors)
+fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Status {
+    Status::invalid(&GroupVersionKind::new(group, "v1", kind), name, errors)
 }
 
 /// A list of strings; what is none is left out.

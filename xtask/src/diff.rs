@@ -16,6 +16,7 @@ mod fixtures;
 mod generate;
 mod kubectl;
 mod life;
+mod lists;
 mod mend;
 mod report;
 mod script;

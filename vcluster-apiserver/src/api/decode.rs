@@ -1,6 +1,7 @@
 //! A request's body as an object of its kind: media type, syntax, kind, unknown and duplicate fields
 //! (k8s.io/apiserver `pkg/endpoints/handlers/create.go`, k8s.io/apimachinery `pkg/runtime/serializer/json`).
 
+use super::encode::package;
 use crate::registry::model::Model;
 use crate::request::RequestCx;
 use crate::request::negotiate::{self, Encoding};
@@ -142,8 +143,9 @@ fn check_type(version: &str, kind: &str, expected: &GroupVersionKind) -> Result<
     }
     if given_kind != wanted {
         return Err(Status::bad_request(format!(
-            "{given_kind} in version \"{short}\" cannot be handled as a {wanted}: converting ({given_kind}) to ({wanted}): \
-             unknown conversion"
+            "{given_kind} in version \"{short}\" cannot be handled as a {wanted}: converting ({short}.{given_kind}) to \
+             ({}.{wanted}): unknown conversion",
+            package(&expected.group)
         )));
     }
     Err(Status::bad_request(format!(

@@ -9,6 +9,7 @@ use crate::request::negotiate;
 use crate::request::query::Query;
 use crate::request::{RequestCx, RequestInfo};
 use apimachinery::Status;
+use apimachinery::validation::name_is_path_segment;
 use http::{Request, Response};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -50,6 +51,10 @@ pub async fn serve(
         subresource: info.subresource.clone(),
         resource,
     };
+    let wrong = name_is_path_segment(&target.name, false);
+    if !wrong.is_empty() {
+        return Err(Status::bad_request(format!("Name parameter invalid: {:?}: {}", target.name, wrong.join(";"))));
+    }
     let (parts, body) = request.into_parts();
     let call = Call {
         cx,

@@ -67,9 +67,12 @@ pub fn go_type(resource: &Resource, kind: &str) -> String {
     if resource.model.items_are_typed() {
         return "*unstructured.Unstructured".to_owned();
     }
-    let group: &str = &resource.stored.kind.group;
-    let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) };
-    format!("*{package}.{kind}")
+    format!("*{}.{kind}", package(&resource.stored.kind.group))
+}
+
+/// The Go package of upstream's own types of a group.
+pub fn package(group: &str) -> &str {
+    if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) }
 }
 
 /// The raw metadata of a body.

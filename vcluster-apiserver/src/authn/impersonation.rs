@@ -74,7 +74,19 @@ fn wanted(headers: &HeaderMap) -> Result<Option<UserInfo>, Status> {
     if wanted == UserInfo::default() {
         return Ok(None);
     }
-    Err(Status::bad_request("requested groups, extra or uid without impersonating a user name"))
+    // Upstream prints its own type.
+    let UserInfo { uid, groups, .. } = &wanted;
+    let groups = groups.iter().map(|group| format!("{group:?}")).collect::<Vec<_>>().join(", ");
+    let extra = wanted.extra.iter().map(|(key, values)| {
+        let values = values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
+        format!("{key:?}:[]string{{{values}}}")
+    });
+    let extra = extra.collect::<Vec<_>>().join(", ");
+    let extra = if extra.is_empty() { "(nil)".to_owned() } else { format!("{{{extra}}}") };
+    Err(Status::bad_request(format!(
+        "requested &user.DefaultInfo{{Name:\"\", UID:{uid:?}, Groups:[]string{{{groups}}}, Extra:map[string][]string{extra}}} \
+         without impersonating a user name"
+    )))
 }
 
 /// The node of a node's user name, whatever its groups.

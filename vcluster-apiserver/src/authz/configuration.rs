@@ -120,7 +120,10 @@ impl WebhookFile {
     fn check(self, name: String) -> Result<Kind, &'static str> {
         let duration = |text: &str, default: Duration| match text {
             "" => Ok(default),
-            text => crate::server::chain::duration(text).ok_or("a duration cannot be read"),
+            text => {
+                let parsed = apimachinery::time::parse_go_duration(text).ok();
+                parsed.and_then(|span| Duration::try_from(span).ok()).ok_or("a duration cannot be read")
+            }
         };
         let timeout = duration(&self.timeout, Duration::ZERO)?;
         if timeout.is_zero() || timeout > Duration::from_secs(30) {

@@ -24,7 +24,6 @@ const PLAIN: &[(&str, &str, &[&str])] = &[
     ("", "secrets", &["type"]),
     ("", "services", &["spec.clusterIP", "spec.type"]),
     ("", "replicationcontrollers", &["status.replicas"]),
-    ("apps", "replicasets", &["status.replicas"]),
     (
         "",
         "events",

@@ -1,4 +1,4 @@
-//! The query string as pairs. It refuses nothing: what cannot be percent-decoded stays as it is.
+//! The query string as pairs. It refuses nothing: as in Go, a pair that cannot be decoded is not there.
 
 use percent_encoding::percent_decode_str;
 
@@ -9,7 +9,7 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads `a=1&b=2`; `+` is a space and a missing `=` an empty value.
     pub fn parse(raw: &str) -> Self {
-        let pairs = raw.split('&').filter(|part| !part.is_empty()).map(|part| {
+        let pairs = raw.split('&').filter(|part| !part.is_empty() && is_sound(part)).map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             (decoded(name), decoded(value))
         });
@@ -42,6 +42,13 @@ impl Query {
     pub fn flag(&self, name: &str) -> bool {
         self.get(name).is_some_and(|v| !matches!(v.to_ascii_lowercase().as_str(), "false" | "0"))
     }
+}
+
+/// Whether every `%` begins an escape, and no semicolon separates.
+fn is_sound(part: &str) -> bool {
+    let escapes =
+        |text: &str| text.as_bytes().first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    !part.contains(';') && part.split('%').skip(1).all(escapes)
 }
 
 fn decoded(part: &str) -> String {

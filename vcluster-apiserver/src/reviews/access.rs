@@ -175,7 +175,7 @@ async fn answer(
     caller: Option<Arc<UserInfo>>,
 ) -> Result<Object, Status> {
     if !errors.is_empty() {
-        return Err(invalid(GROUP, "", &errors));
+        return Err(invalid(GROUP, "", "", &errors));
     }
     let user = caller.unwrap_or_else(|| Arc::new(named_user(&review)));
     let attributes = attributes(&review, user);

@@ -52,7 +52,7 @@ impl TokenRequests<'_> {
             let given = request.meta_str(field);
             if !given.is_empty() && given != own {
                 let detail = format!("must match the service account {what} if specified");
-                return Err(invalid(GROUP, KIND, &[FieldError::invalid(&metadata.child(field), given, detail)]));
+                return Err(invalid(GROUP, KIND, name, &[FieldError::invalid(&metadata.child(field), given, detail)]));
             }
         }
         let account = self.must("serviceaccounts", namespace, name).await?;
@@ -73,7 +73,7 @@ impl TokenRequests<'_> {
         let seconds = given.unwrap_or(DEFAULT_SECONDS);
         let errors = validate(&request, seconds);
         if !errors.is_empty() {
-            return Err(invalid(GROUP, KIND, &errors));
+            return Err(invalid(GROUP, KIND, "", &errors));
         }
         let binding = self.binding(namespace, name, &request).await?;
 

@@ -2,17 +2,18 @@
 
 use super::edit::{Edit, Place};
 use super::exchange::{Body, JSON, PROTOBUF, Request, YAML};
+use super::lists;
 use super::objects::Fixture;
 use serde_json::{Value, json};
 
-const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
-const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
+pub const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const PARTIAL_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-const PARTIAL_LIST_PROTOBUF: &str =
+pub const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+pub const PARTIAL_LIST_PROTOBUF: &str =
     "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-const TABLE_OR_JSON: &str = "application/json;as=Table;g=meta.k8s.io;v=v1beta1,application/json";
-const TABLE_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
+pub const TABLE_OR_JSON: &str = "application/json;as=Table;g=meta.k8s.io;v=v1beta1,application/json";
+pub const TABLE_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
 
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
@@ -49,7 +50,7 @@ pub fn requests(fixture: &Fixture) -> Vec<Request> {
     let again = Body::Object(fixture.object.clone());
     requests.push(Request::new("POST", fixture.collection()).about("made twice").body(JSON, again));
     read(fixture, &mut requests);
-    list(fixture, &mut requests);
+    lists::requests(fixture, &mut requests);
     update(fixture, &mut requests);
     patch(fixture, &mut requests);
     apply(fixture, &mut requests);
@@ -84,45 +85,6 @@ fn read(fixture: &Fixture, requests: &mut Vec<Request>) {
         requests.push(Request::new("GET", format!("{path}?{query}")).about(query).accept(TABLE_OR_JSON));
     }
     requests.push(Request::new("HEAD", path).about("head"));
-}
-
-fn list(fixture: &Fixture, requests: &mut Vec<Request>) {
-    let (here, everywhere) = (fixture.collection(), fixture.everywhere());
-    let only = format!("fieldSelector=metadata.name%3D{}", fixture.name());
-    for accept in [
-        JSON,
-        YAML,
-        PROTOBUF,
-        TABLE,
-        PARTIAL,
-        PARTIAL_LIST,
-        PARTIAL_LIST_PROTOBUF,
-        TABLE_OR_JSON,
-        TABLE_PROTOBUF,
-        "text/plain",
-    ] {
-        requests.push(Request::new("GET", format!("{here}?{only}")).about(format!("list as {accept}")).accept(accept));
-    }
-    requests.push(Request::new("GET", format!("{everywhere}?{only}")).about("list of all namespaces"));
-    for query in [
-        "labelSelector=diff%3Dlist",
-        "labelSelector=diff+in+(a,b)",
-        "labelSelector=a%3D%3D%3Db",
-        "labelSelector=!none,none+notin+(x)",
-        "fieldSelector=spec.bogus%3Dx",
-        "fieldSelector=metadata.name",
-        "limit=-1",
-        "limit=x",
-        "resourceVersionMatch=Exact",
-        "resourceVersionMatch=Bogus&resourceVersion=1",
-        "resourceVersionMatch=Exact&resourceVersion=0",
-        "continue=bogus",
-        "sendInitialEvents=true",
-        "watch=true&sendInitialEvents=true",
-    ] {
-        let listed = if query.starts_with("labelSelector=!") { format!("{query}&{only}") } else { query.to_owned() };
-        requests.push(Request::new("GET", format!("{here}?{listed}")).about(format!("list with {query}")));
-    }
 }
 
 fn update(fixture: &Fixture, requests: &mut Vec<Request>) {

@@ -4,9 +4,9 @@
 use super::super::{Api, Call};
 use crate::admission::Operation;
 use crate::proxy::{self, ConnectTarget};
-use crate::request::body::Body;
-use apimachinery::{Object, Status};
-use http::{Request, Response};
+use crate::request::body::{self, Body};
+use apimachinery::{GroupVersionKind, Object, Status};
+use http::{Request, Response, StatusCode};
 
 pub async fn serve(api: &Api, call: &Call, request: Request<Body>) -> Result<Response<Body>, Status> {
     let resource = &call.target.resource;
@@ -24,6 +24,13 @@ pub async fn serve(api: &Api, call: &Call, request: Request<Body>) -> Result<Res
         };
         return proxy::http::serve(api, call, &rest, request).await;
     }
+    if subresource == "log" {
+        let errors = proxy::log_errors(&call.query);
+        if !errors.is_empty() {
+            let kind = GroupVersionKind::new("", "v1", "PodLogOptions");
+            return Err(Status::invalid(&kind, &call.target.name, &errors));
+        }
+    }
     let key = call.target.key();
     let pod = api.store.backend.storage.get(&key).await;
     let pod = pod.map_err(|e| crate::registry::store::storage_status(&e, &call.target))?;
@@ -33,6 +40,15 @@ pub async fn serve(api: &Api, call: &Call, request: Request<Body>) -> Result<Res
     if subresource != "log" {
         let mut options = proxy::options(subresource, &call.query);
         api.store.admit_only(&call.cx, &call.target, Operation::Connect, false, &mut options).await?;
+    }
+    if pod.text_at(&["spec", "nodeName"]).is_empty() {
+        if subresource == "log" {
+            // Nobody has run it, so nobody has said anything.
+            let mut nothing = Response::new(body::empty());
+            *nothing.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(nothing);
+        }
+        return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.target.name)));
     }
     let target = ConnectTarget {
         namespace: call.target.namespace.clone(),

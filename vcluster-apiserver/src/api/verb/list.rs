@@ -56,11 +56,11 @@ pub async fn page(api: &Api, call: &Call, options: &ListOptions, selection: &Sel
         })?;
         range.at = if exact { parse_version(version)? } else { None };
     } else {
+        let token =
+            decode(&options.continue_, "/").map_err(|e| Status::bad_request(format!("invalid continue token: {e}")))?;
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
         }
-        let token =
-            decode(&options.continue_, "/").map_err(|e| Status::bad_request(format!("invalid continue token: {e}")))?;
         range.after = Some(split(&token.key));
         match u64::try_from(token.revision) {
             Ok(revision) => range.at = Some(Revision(revision)),

@@ -82,7 +82,9 @@ impl Strategy for Pod {
 
     fn validate_subresource_update(&self, subresource: &str, new: &Object, old: &Object) -> ErrorList {
         match subresource {
+            "ephemeralcontainers" if is_mirror(old) => whole("static pods do not support ephemeral containers"),
             "ephemeralcontainers" => ephemeral_containers(new, old),
+            "resize" if is_mirror(old) => whole("static pods cannot be resized"),
             "resize" => resize(new, old),
             _ => ErrorList::new(),
         }
@@ -113,13 +115,23 @@ impl Strategy for Pod {
     }
 }
 
+/// Whether a kubelet only shows what it runs from a file.
+fn is_mirror(pod: &Object) -> bool {
+    pod.annotation("kubernetes.io/config.mirror").is_some()
+}
+
+/// A refusal of the whole, whose path upstream prints like this.
+fn whole(why: &str) -> ErrorList {
+    vec![FieldError::forbidden(&Path::new("[]"), why)]
+}
+
 /// Ephemeral containers are only ever added.
 fn ephemeral_containers(new: &Object, old: &Object) -> ErrorList {
     let path = Path::new("spec").child("ephemeralContainers");
     let list =
         |o: &Object| o.at(&["spec", "ephemeralContainers"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut errors = pod_validation::real(new.as_map());
     let (new, old) = (list(new), list(old));
-    let mut errors = ErrorList::new();
     for before in &old {
         let name = before["name"].as_str().unwrap_or_default();
         match new.iter().find(|c| c["name"] == before["name"]) {
@@ -139,12 +151,10 @@ fn ephemeral_containers(new: &Object, old: &Object) -> ErrorList {
 
 /// A resize changes resources and keeps the quality-of-service class.
 fn resize(new: &Object, old: &Object) -> ErrorList {
-    if qos::class(new) == qos::class(old) {
-        return ErrorList::new();
+    let mut errors = pod_validation::real(new.as_map());
+    if qos::class(new) != qos::class(old) {
+        let why = "Pod QOS Class may not change as a result of resizing";
+        errors.push(FieldError::invalid(&Path::new("spec"), qos::class(old), why));
     }
-    vec![FieldError::invalid(
-        &Path::new("spec"),
-        qos::class(old),
-        "Pod QOS Class may not change as a result of resizing",
-    )]
+    errors
 }

@@ -12,6 +12,12 @@ pub const METADATA: &[&str] = &["labels", "annotations", "finalizers", "ownerRef
 /// Warnings about an object that replaces another, or nothing.
 pub type Warnings = fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Vec<String>;
 
+/// Sets times of the first object; the second is the live one.
+pub type Stamp = fn(&mut Map<String, Value>, Option<&Map<String, Value>>, &str);
+
+/// What an object that replaces another, or nothing, needs of its namespace.
+pub type NeededLabel = fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Option<NamespaceLabel>;
+
 /// One kind as data; start from [`Ruled::PLAIN`].
 pub struct Ruled {
     pub name: NameRule,
@@ -20,9 +26,9 @@ pub struct Ruled {
     /// `SetDefaults_KIND` beyond the declared defaults.
     pub defaults: fn(&mut Map<String, Value>),
     /// Sets times: new, old, now; the old one is none where defaults are filled in.
-    pub stamp: fn(&mut Map<String, Value>, Option<&Map<String, Value>>, &str),
+    pub stamp: Stamp,
     /// What the namespace has to allow; the old one is none on creation.
-    pub namespace_label: fn(&Map<String, Value>, Option<&Map<String, Value>>) -> Option<NamespaceLabel>,
+    pub namespace_label: NeededLabel,
     pub rules: &'static [Rule],
     /// Whether nothing that the rules look at can change, so that they are not asked again.
     pub unchanging: bool,

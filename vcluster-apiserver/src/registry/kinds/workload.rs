@@ -295,7 +295,7 @@ pub const REPLICA_SET: Workload = Workload {
     defaults: |spec| absent(spec, "replicas", 1),
     template: &["template"],
     selector: Selector::Fixed,
-    fields: &[("status.replicas", "status.replicas")],
+    fields: &[],
     status_keeps: &[],
     counted: &[],
 };

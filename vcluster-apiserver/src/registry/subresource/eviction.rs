@@ -27,7 +27,7 @@ pub async fn serve(api: &Api, call: &Call, body: Bytes) -> Result<Response<Body>
     let model = builtin::model(&kind);
     let expected = decode::Expected { kind: &kind, model: &*model, protobuf: true };
     let mut eviction = decode::object(&call.cx, &call.headers, &body, &expected, options.field_validation)?;
-    if !eviction.name().is_empty() && eviction.name() != call.target.name {
+    if eviction.name() != call.target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     api.store.admit_only(&call.cx, &call.target, Operation::Create, options.dry_run, &mut eviction).await?;
@@ -94,7 +94,7 @@ async fn ask_budgets(
         _ => {
             return Err(Status::failure(
                 500,
-                "InternalError",
+                "",
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
             ));
         }
@@ -135,7 +135,7 @@ impl Change for Announce {
                 "the {what} in the precondition ({asked}) does not match the {what} in record ({found}). \
                  The object might have been {why}"
             );
-            Err(Status::conflict(&self.target.resource.group_resource(), &self.target.name, text))
+            Err(Status::conflict(&GroupResource::new("", "Pod"), &self.target.name, text))
         };
         if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != pod.uid()) {
             return conflict("UID", uid, pod.uid(), "deleted and then recreated");
