@@ -269,7 +269,6 @@ pub fn close(response: &mut Response<Body>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn warnings_are_quoted() {
