@@ -126,6 +126,7 @@ pub const DISRUPTION_BUDGET: Ruled = Ruled {
         ("status.currentHealthy", Check::NotNegative),
         ("status.desiredHealthy", Check::NotNegative),
         ("status.expectedPods", Check::NotNegative),
+        ("status.conditions", Check::By(super::conditions::check)),
     ],
     generation: true,
     conditional: true,
