@@ -50,14 +50,10 @@ impl Listed {
     }
 
     fn metadata(&self) -> String {
-        let mut metadata = format!("{{\"resourceVersion\":\"{}\"", self.revision);
-        if !self.continue_.is_empty() {
-            metadata += &format!(",\"continue\":\"{}\"", self.continue_);
-        }
-        if let Some(remaining) = self.remaining {
-            metadata += &format!(",\"remainingItemCount\":{remaining}");
-        }
-        metadata + "}"
+        let continue_ = (!self.continue_.is_empty()).then(|| format!(",\"continue\":\"{}\"", self.continue_));
+        let remaining = self.remaining.map(|remaining| format!(",\"remainingItemCount\":{remaining}"));
+        let (continue_, remaining) = (continue_.unwrap_or_default(), remaining.unwrap_or_default());
+        format!("{{\"resourceVersion\":\"{}\"{continue_}{remaining}}}", self.revision)
     }
 
     fn json(&self, resource: &Resource, form: &Form, kind: &GroupVersionKind) -> Result<Vec<u8>, Status> {
