@@ -1,8 +1,8 @@
-//! The default store of a tenant: one SQLite file, one thread that writes and one that reads.
+//! The default store of a tenant: one SQLite file, one connection that writes and one that reads.
 //!
-//! WAL with synchronous FULL: an answered write survives the loss of power. The writer drains its queue into one
-//! transaction (group commit), so that many small writes share one flush. Readers see committed snapshots and never wait
-//! for the writer. A file has one owner; a second one is refused ([`Error::InUse`]).
+//! WAL with synchronous FULL: an answered write survives the loss of power. Whoever writes drains the queue into one
+//! transaction (group commit), so that many small writes share one flush: a caller that finds nobody else at it, else a
+//! thread. Readers see committed snapshots and never wait for a write. A file has one owner; a second one is refused ([`Error::InUse`]).
 //!
 //! Dropping the last handle (streams count) finishes the queue and waits for both threads.
 
