@@ -8,7 +8,7 @@
 mod record;
 
 use crate::bench::process::Process;
-use crate::bench::server::{ApiServer, empty, give};
+use crate::bench::server::{ApiServer, empty, give, load};
 use crate::bench::upstream::{free_ports, keys::Keys};
 use crate::image;
 use crate::shell::{cmd, quiet, read, run as run_command};
@@ -249,12 +249,8 @@ impl Server {
     }
 
     fn fill(&self, objects: usize) -> Result<()> {
-        let mut load = cmd(built("load"), [format!("--server=127.0.0.1:{}", self.port)]);
-        for (option, file) in [("authority", "ca.crt"), ("certificate", "admin.crt"), ("key", "admin.key")] {
-            load.arg(format!("--{option}={}", self.keys.file(file).display()));
-        }
-        load.args(["fill", "configmaps", &objects.to_string(), "--namespace", NAMESPACE]);
-        quiet(&mut load)
+        let mut load = load(&built("load"), self.port, &self.keys);
+        quiet(load.args(["fill", "configmaps", &objects.to_string(), "--namespace", NAMESPACE]))
     }
 
     /// Name and revision of every object, in one answer.

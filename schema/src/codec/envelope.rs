@@ -11,6 +11,9 @@ use crate::types::{Type, kind_of};
 /// What every protobuf object starts with: `k8s` and a zero byte.
 pub const MAGIC: [u8; 4] = *b"k8s\0";
 
+/// What stands behind the message in its envelope: the empty content encoding and content type, its fields 3 and 4.
+pub(super) const AFTER: [u8; 4] = [0x1a, 0, 0x22, 0];
+
 /// The parts of `runtime.Unknown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Envelope<'a> {
@@ -58,8 +61,7 @@ impl<'a> Envelope<'a> {
 /// Puts the envelope around an encoded message.
 pub fn seal(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
     let mut out = Writer::with_capacity(message.len() + api_version.len() + kind.len() + 32);
-    out.bytes_field(4, b"");
-    out.bytes_field(3, b"");
+    out.bytes(&AFTER);
     out.bytes_field(2, message);
     head(&mut out, api_version, kind);
     out.into_bytes()
@@ -71,11 +73,9 @@ pub fn seal(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
 /// As [`super::json_to_protobuf`].
 pub fn json_to_envelope(t: &'static Type, api_version: &str, kind: &str, json: &[u8]) -> Result<Vec<u8>, CodecError> {
     let mut out = Writer::with_capacity(json.len() + 64);
-    out.bytes_field(4, b"");
-    out.bytes_field(3, b"");
-    let mark = out.len();
+    out.bytes(&AFTER);
     encode_into(&mut out, t, json)?;
-    out.enclose(2, mark);
+    out.enclose(2, AFTER.len());
     head(&mut out, api_version, kind);
     Ok(out.into_bytes())
 }

@@ -12,10 +12,9 @@ use crate::types::{Field, Form, Scalar, Shape, Type};
 /// # Errors
 /// When the text is no JSON, a value does not fit its field, or the type has no protobuf form.
 pub fn json_to_protobuf(t: &'static Type, json: &[u8]) -> Result<Vec<u8>, CodecError> {
-    let tape = Tape::parse(json)?;
-    let mut encoder = Encoder::new(&tape, Writer::with_capacity(json.len()));
-    encoder.root(t, 0)?;
-    Ok(encoder.out.into_bytes())
+    let mut out = Writer::with_capacity(json.len());
+    encode_into(&mut out, t, json)?;
+    Ok(out.into_bytes())
 }
 
 /// As [`json_to_protobuf`], for one value of an indexed text, behind what `out` already holds.

@@ -1,7 +1,7 @@
 //! A protobuf list made from the stored JSON of its items, one item at a time.
 
 use super::CodecError;
-use super::envelope::head;
+use super::envelope::{AFTER, head};
 use super::from_json::encode_into;
 use super::wire::Writer;
 use crate::types::{Type, type_named};
@@ -58,6 +58,3 @@ impl ListWriter {
         Ok(self.out.into_shared())
     }
 }
-
-/// What stands behind the message in its envelope: the empty content encoding and content type.
-const AFTER: [u8; 4] = [0x1a, 0, 0x22, 0];

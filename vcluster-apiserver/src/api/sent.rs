@@ -57,10 +57,9 @@ pub struct Backwards<'l> {
 impl<'l> Backwards<'l> {
     /// The bytes of an item that has not changed.
     pub fn find(&mut self, entry: &Arc<Entry>) -> Option<&'l [u8]> {
-        let place = |entry: &Entry| (entry.key.namespace.clone(), entry.key.name.clone());
         while let Some((kept, length)) = self.list.items.get(self.next) {
             let same = Arc::ptr_eq(kept, entry);
-            if !same && place(kept) < place(entry) {
+            if !same && kept.key < entry.key {
                 return None;
             }
             self.next += 1;

@@ -135,11 +135,7 @@ impl ApiServer {
     }
 
     fn load(&mut self, load: &Path, keys: &Keys, arguments: &[String]) -> Result<Value> {
-        let admin = keys.admin();
-        let mut command = cmd(load, [format!("--server=127.0.0.1:{}", self.port)]);
-        command.arg("--authority").arg(keys.file("ca.crt"));
-        command.arg("--certificate").arg(admin.certificate).arg("--key").arg(admin.key).args(arguments);
-        let answer = read(&mut command);
+        let answer = read(super::server::load(load, self.port, keys).args(arguments));
         self.processes.iter_mut().try_for_each(Process::check)?;
         serde_json::from_str(answer?.trim()).context("load prints JSON")
     }

@@ -5,9 +5,11 @@ use super::process::Process;
 use super::upstream::free_ports;
 use super::upstream::keys::Keys;
 use crate::image;
+use crate::shell::cmd;
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// How often a server is asked whether it is ready.
@@ -63,6 +65,15 @@ pub fn give(keys: &Keys, folder: &Path) -> Result<()> {
         fs::copy(keys.file(name), data.join(name))?;
     }
     Ok(())
+}
+
+/// The program of `tests/load` against the server at a port, as its administrator; what it does is still to be said.
+pub fn load(program: &Path, port: u16, keys: &Keys) -> Command {
+    let admin = keys.admin();
+    let mut command = cmd(program, [format!("--server=127.0.0.1:{port}")]);
+    command.arg("--authority").arg(keys.file("ca.crt"));
+    command.arg("--certificate").arg(admin.certificate).arg("--key").arg(admin.key);
+    command
 }
 
 /// A folder with nothing in it.

@@ -7,7 +7,7 @@
 use super::Run;
 use super::edit::{Edit, Place};
 use super::exchange::{Body, JSON, PROTOBUF, Request, YAML};
-use super::generate::{Scenario, WATCHED_BY_UPSTREAM};
+use super::generate::{Scenario, stays};
 use super::life;
 use super::mend::Mender;
 use super::objects::Fixture;
@@ -129,9 +129,8 @@ impl Golden {
 
 /// Where an object can be tried, and whether it can be made there and read afterwards.
 fn place(fixture: &Fixture) -> (String, bool) {
-    let stored = fixture.resource.verbs.contains(&"get");
-    let dry = if stored { "?dryRun=All" } else { "" };
-    (fixture.collection() + dry, stored && !WATCHED_BY_UPSTREAM.contains(&fixture.resource.plural))
+    let dry = if fixture.resource.verbs.contains(&"get") { "?dryRun=All" } else { "" };
+    (fixture.collection() + dry, stays(fixture))
 }
 
 fn made(path: &str, object: &Value) -> Request {

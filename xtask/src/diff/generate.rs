@@ -24,8 +24,13 @@ pub struct Amount {
 }
 
 /// Kinds that upstream's API server changes by itself soon after they are written: their answers depend on time.
-pub const WATCHED_BY_UPSTREAM: [&str; 4] =
+const WATCHED_BY_UPSTREAM: [&str; 4] =
     ["apiservices", "customresourcedefinitions", "flowschemas", "prioritylevelconfigurations"];
+
+/// Whether an object can be made and read afterwards, as it was made.
+pub fn stays(fixture: &Fixture) -> bool {
+    fixture.resource.verbs.contains(&"get") && !WATCHED_BY_UPSTREAM.contains(&fixture.resource.plural)
+}
 
 /// Everything that is asked about one object.
 pub fn scenarios(fixture: &Fixture, amount: Amount) -> Vec<Scenario> {
@@ -33,7 +38,7 @@ pub fn scenarios(fixture: &Fixture, amount: Amount) -> Vec<Scenario> {
     let scenario = |what: &str, requests: Vec<Request>| Scenario { name: format!("{title}/{what}"), requests };
     let stored = fixture.resource.verbs.contains(&"get");
     let mut scenarios = vec![scenario("create", create(fixture, amount, stored))];
-    if stored && !WATCHED_BY_UPSTREAM.contains(&fixture.resource.plural) {
+    if stays(fixture) {
         scenarios.push(scenario("update", update(fixture, amount)));
         scenarios.push(scenario("life", life::requests(fixture)));
     }

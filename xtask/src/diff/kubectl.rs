@@ -6,7 +6,7 @@
 use super::Run;
 use super::edit::{Edit, Place};
 use super::exchange::{Body, JSON, Request};
-use super::generate::WATCHED_BY_UPSTREAM;
+use super::generate::stays;
 use super::life;
 use super::objects::Fixture;
 use super::servers::Access;
@@ -75,7 +75,7 @@ impl Texts<'_> {
                 both(run, &self.name, &explain).await?;
             }
         }
-        if !info.verbs.contains(&"get") || WATCHED_BY_UPSTREAM.contains(&info.plural) {
+        if !stays(self.fixture) {
             return Ok(());
         }
         let mut sides = Memories::default();

@@ -7,13 +7,17 @@ use super::objects::Fixture;
 use serde_json::{Value, json};
 
 pub const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
-pub const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const PARTIAL_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-pub const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 pub const PARTIAL_LIST_PROTOBUF: &str =
     "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-pub const TABLE_OR_JSON: &str = "application/json;as=Table;g=meta.k8s.io;v=v1beta1,application/json";
-pub const TABLE_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
+const TABLE_OR_JSON: &str = "application/json;as=Table;g=meta.k8s.io;v=v1beta1,application/json";
+const TABLE_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
+
+/// What objects and lists are asked for in, whether there is such a form of them or not.
+pub const FORMS: [&str; 9] =
+    [JSON, YAML, PROTOBUF, TABLE, PARTIAL, PARTIAL_LIST, TABLE_OR_JSON, TABLE_PROTOBUF, "text/plain"];
 
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
@@ -62,20 +66,7 @@ pub fn requests(fixture: &Fixture) -> Vec<Request> {
 
 fn read(fixture: &Fixture, requests: &mut Vec<Request>) {
     let (path, missing) = (fixture.path(), format!("{}/missing", fixture.collection()));
-    for accept in [
-        JSON,
-        YAML,
-        PROTOBUF,
-        TABLE,
-        PARTIAL,
-        PARTIAL_PROTOBUF,
-        PARTIAL_LIST,
-        TABLE_OR_JSON,
-        TABLE_PROTOBUF,
-        "text/plain",
-        "*/*",
-        "application/json;q=0.5,application/yaml",
-    ] {
+    for accept in FORMS.into_iter().chain([PARTIAL_PROTOBUF, "*/*", "application/json;q=0.5,application/yaml"]) {
         requests.push(Request::new("GET", &path).about(format!("get as {accept}")).accept(accept));
     }
     for accept in [JSON, YAML, PROTOBUF, TABLE] {

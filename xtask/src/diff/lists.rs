@@ -1,24 +1,13 @@
 //! Lists of the resource of one object: in every form, with every option, by every field; and a watch.
 
-use super::exchange::{JSON, PROTOBUF, Request, YAML};
-use super::life::{PARTIAL, PARTIAL_LIST, PARTIAL_LIST_PROTOBUF, TABLE, TABLE_OR_JSON, TABLE_PROTOBUF};
+use super::exchange::Request;
+use super::life::{FORMS, PARTIAL_LIST_PROTOBUF, TABLE};
 use super::objects::Fixture;
 
 pub fn requests(fixture: &Fixture, requests: &mut Vec<Request>) {
     let (here, everywhere) = (fixture.collection(), fixture.everywhere());
     let only = format!("fieldSelector=metadata.name%3D{}", fixture.name());
-    for accept in [
-        JSON,
-        YAML,
-        PROTOBUF,
-        TABLE,
-        PARTIAL,
-        PARTIAL_LIST,
-        PARTIAL_LIST_PROTOBUF,
-        TABLE_OR_JSON,
-        TABLE_PROTOBUF,
-        "text/plain",
-    ] {
+    for accept in FORMS.into_iter().chain([PARTIAL_LIST_PROTOBUF]) {
         requests.push(Request::new("GET", format!("{here}?{only}")).about(format!("list as {accept}")).accept(accept));
     }
     requests.push(Request::new("GET", format!("{everywhere}?{only}")).about("list of all namespaces"));

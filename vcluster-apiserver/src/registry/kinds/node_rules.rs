@@ -6,13 +6,11 @@ use super::read::{list, part, text, wrong};
 use super::resource_rules::amount;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::validation::name::SUBDOMAIN_MAX_LENGTH;
 use apimachinery::validation::{is_label_value, is_qualified_name, parse_cidr_sloppy, validate_cidr_legacy};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-
-/// Characters of the longest name of a declared feature.
-const SUBDOMAIN: usize = 253;
 
 /// Fields whose features are off, or gone.
 pub fn drop_disabled(node: &mut Object, old: Option<&Object>) {
@@ -74,8 +72,8 @@ fn declared(features: &[Value], errors: &mut ErrorList) {
         let segment = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
         };
-        if name.len() > SUBDOMAIN {
-            let why = format!("invalid feature name {name:?}: must be no more than {SUBDOMAIN} characters");
+        if name.len() > SUBDOMAIN_MAX_LENGTH {
+            let why = format!("invalid feature name {name:?}: must be no more than {SUBDOMAIN_MAX_LENGTH} characters");
             errors.push(FieldError::invalid(&at, *name, why));
         } else if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.split('/').all(segment) {
             let why = format!(
