@@ -1,5 +1,7 @@
 //! Trust bundles (k8s.io/kubernetes `pkg/apis/certificates/validation`, `pkg/apis/core/validation/names.go`).
 
+pub mod pod_certificates;
+pub mod signing_request;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};

@@ -1,9 +1,14 @@
 //! The smaller core kinds: namespaces, nodes, configuration, accounts, endpoints, events.
 
+pub mod endpoint_rules;
+pub mod event;
+pub mod limits;
+pub mod node_rules;
+pub mod resource_rules;
+
 use super::fill::{empty, items, made};
-use super::pod_validation::data_keys;
 use super::read::{list, part, wrong};
-use super::{endpoint_rules, node_rules};
+use crate::registry::kinds::pod::validation::data_keys;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};

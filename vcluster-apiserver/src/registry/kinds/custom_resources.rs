@@ -1,9 +1,10 @@
 //! Definitions of custom resources (k8s.io/apiextensions-apiserver `pkg/apis/apiextensions`). Their expressions are not looked
 //! at.
 
+pub mod structural;
+
 use super::fill::{absent, empty, made};
 use super::read::{list, part, text, wrong};
-use super::structural;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};

@@ -1,7 +1,9 @@
 //! Devices that are asked for: claims, their templates and classes, and rules that taint devices
 //! (k8s.io/kubernetes `pkg/apis/resource/validation`).
 
-use super::device_names::{driver, fully_qualified, label_key, pool};
+pub mod names;
+pub mod slices;
+
 use super::fill::{empty, items, made, object, text as said, zero};
 use super::internal;
 use super::read::{list, number, part, subdomain, text, wrong};
@@ -12,6 +14,10 @@ use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
     is_dns1123_label, is_label_value, is_qualified_name, validate_annotations, validate_labels,
 };
+use names::driver;
+use names::fully_qualified;
+use names::label_key;
+use names::pool;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,8 @@
 //! Addresses that are taken (k8s.io/kubernetes `pkg/apis/networking/validation`, `ValidateIPAddress`).
 
+pub mod ingress;
+pub mod network_policy;
+
 use super::read::text;
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;

@@ -1,8 +1,29 @@
 //! Pods (k8s.io/kubernetes `pkg/registry/core/pod/strategy.go`, `pkg/apis/core/validation`).
 
+pub mod affinity_rules;
+pub mod annotations;
+pub mod container_rules;
+pub mod dropped;
+pub mod env_rules;
+pub mod level_rules;
+pub mod mount_rules;
+pub mod path_rules;
+pub mod path_warnings;
+pub mod projected_rules;
+pub mod qos;
+pub mod security_rules;
+pub mod spec;
+pub mod status;
+pub mod sysctl_rules;
+pub mod tolerations;
+pub mod update;
+pub mod validation;
+pub mod volume_rules;
+pub mod warnings;
+pub mod windows_rules;
+
 use super::fill::made;
 use super::read::{list, part, text};
-use super::{dropped, pod_spec, pod_status, pod_update, pod_validation, qos};
 use crate::registry::strategy::Strategy;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -13,8 +34,8 @@ pub struct Pod;
 impl Strategy for Pod {
     fn default(&self, object: &mut Object) {
         if let Some(spec) = made(object.as_map_mut(), "spec") {
-            pod_spec::default(spec);
-            pod_spec::default_pod(spec);
+            spec::default(spec);
+            spec::default_pod(spec);
         }
         let address = object.at(&["status", "podIP"]).cloned().filter(|address| *address != "");
         if let Some(address) = address
@@ -55,11 +76,11 @@ impl Strategy for Pod {
         if observed(new) == 0 && observed(old) != 0 {
             new.set_at(&["status", "observedGeneration"], observed(old).into());
         }
-        pod_status::keep_what_clients_do_not_know(new, old);
+        status::keep_what_clients_do_not_know(new, old);
     }
 
     fn validate_create(&self, object: &Object) -> ErrorList {
-        let mut errors = pod_validation::real(object.as_map());
+        let mut errors = validation::real(object.as_map());
         let spec = part(object.as_map(), "spec");
         let path = Path::new("spec");
         if !list(spec, "ephemeralContainers").is_empty() {
@@ -73,11 +94,11 @@ impl Strategy for Pod {
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        pod_update::update(new, old)
+        update::update(new, old)
     }
 
     fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
-        pod_status::check(new, old)
+        status::check(new, old)
     }
 
     fn validate_subresource_update(&self, subresource: &str, new: &Object, old: &Object) -> ErrorList {
@@ -130,7 +151,7 @@ fn ephemeral_containers(new: &Object, old: &Object) -> ErrorList {
     let path = Path::new("spec").child("ephemeralContainers");
     let list =
         |o: &Object| o.at(&["spec", "ephemeralContainers"]).and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut errors = pod_validation::real(new.as_map());
+    let mut errors = validation::real(new.as_map());
     let (new, old) = (list(new), list(old));
     for before in &old {
         let name = before["name"].as_str().unwrap_or_default();
@@ -151,7 +172,7 @@ fn ephemeral_containers(new: &Object, old: &Object) -> ErrorList {
 
 /// A resize changes resources and keeps the quality-of-service class.
 fn resize(new: &Object, old: &Object) -> ErrorList {
-    let mut errors = pod_validation::real(new.as_map());
+    let mut errors = validation::real(new.as_map());
     if qos::class(new) != qos::class(old) {
         let why = "Pod QOS Class may not change as a result of resizing";
         errors.push(FieldError::invalid(&Path::new("spec"), qos::class(old), why));

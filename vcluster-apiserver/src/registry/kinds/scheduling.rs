@@ -1,10 +1,12 @@
 //! Priorities, runtime classes, leases and disruption budgets: small kinds that the scheduler, the kubelets and controllers
 //! read (k8s.io/kubernetes `pkg/apis/{scheduling,node,coordination,policy}/validation`).
 
+use super::internal;
 use super::read::{at_most_all, int_or_percent, list, not_negative, number, part, text};
 use super::ruled::Ruled;
 use super::rules::Check;
-use super::{internal, resource_rules, tolerations};
+use crate::registry::kinds::core::resource_rules;
+use crate::registry::kinds::pod::tolerations;
 use crate::registry::strategy::NameRule;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::is_dns1123_label;

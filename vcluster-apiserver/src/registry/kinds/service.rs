@@ -1,9 +1,12 @@
 //! Services (k8s.io/kubernetes `pkg/apis/core/v1/defaults.go`, `pkg/registry/core/service/strategy.go`).
 
-use super::fill::{absent, empty, items, made, text};
-use super::service_addresses::{checked, on_nodes};
-use super::{fill, service_addresses, service_rules};
+pub mod addresses;
+pub mod rules;
+
+use super::fill::{self, absent, empty, items, made, text};
 use crate::registry::strategy::{NameRule, Strategy};
+use addresses::checked;
+use addresses::on_nodes;
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, Path};
 use serde_json::{Value, json};
@@ -64,12 +67,12 @@ impl Strategy for Service {
 
     fn prepare_create(&self, object: &mut Object) {
         object.as_map_mut().insert("status".into(), json!({"loadBalancer": {}}));
-        service_addresses::follow_create(object);
+        addresses::follow_create(object);
         hide_policy(object);
     }
 
     fn prepare_update(&self, new: &mut Object, old: &Object) {
-        service_addresses::follow_update(new, old);
+        addresses::follow_update(new, old);
         drop_type_dependent(new, old);
         hide_policy(new);
     }
@@ -85,12 +88,12 @@ impl Strategy for Service {
     fn validate_status_update(&self, new: &Object, _: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let status = new.as_map().get("status").unwrap_or(&Value::Null);
-        service_rules::status(spec(new), status, &mut errors);
+        rules::status(spec(new), status, &mut errors);
         errors
     }
 
     fn warnings(&self, new: &Object, _: Option<&Object>) -> Vec<String> {
-        service_rules::warnings(spec(new))
+        rules::warnings(spec(new))
     }
 
     fn selectable_fields(&self) -> &'static [(&'static str, &'static str)] {
@@ -148,7 +151,7 @@ fn drop_type_dependent(new: &mut Object, old: &Object) {
         drop(new, "allocateLoadBalancerNodePorts");
         drop(new, "loadBalancerClass");
     }
-    if service_rules::reached(before) && !service_rules::reached(spec(new)) {
+    if rules::reached(before) && !rules::reached(spec(new)) {
         drop(new, "externalTrafficPolicy");
     }
     if kind != "LoadBalancer" {
@@ -160,17 +163,17 @@ fn validate(object: &Object, old: Option<&Object>) -> ErrorList {
     let path = Path::new("spec");
     let (spec, old) = (spec(object), old.map(spec));
     // Upstream looks at the addresses before it allocates any, and at the rest only when they will do.
-    let mut errors = service_addresses::check(spec, old, &path);
+    let mut errors = addresses::check(spec, old, &path);
     if !errors.is_empty() {
         return errors;
     }
     if let Some(old) = old {
-        errors.extend(service_addresses::check_change(spec, old, &path));
+        errors.extend(addresses::check_change(spec, old, &path));
     }
     if let Some(annotations) = object.at(&["metadata", "annotations"]).and_then(Value::as_object) {
-        service_rules::annotations(annotations, spec, &mut errors);
+        rules::annotations(annotations, spec, &mut errors);
     }
-    service_rules::check(spec, old, &path, &mut errors);
+    rules::check(spec, old, &path, &mut errors);
     errors
 }
 

@@ -5,7 +5,7 @@ use super::fill::{absent, items, made};
 use super::read::{list, part, text, wrong};
 use super::ruled::{METADATA, Ruled};
 use super::rules::{self, Check};
-use super::{dropped, pod_spec, pod_validation, pod_warnings};
+use crate::registry::kinds::pod::{dropped, spec as pod_spec, validation as pod_validation, warnings as pod_warnings};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validation::{
     is_dns1035_label, is_dns1123_label, is_dns1123_subdomain, is_fully_qualified_domain_name, is_label_value,

@@ -1,11 +1,15 @@
 //! The kinds that own pods: defaults, selectors that must match and must not change
 //! (k8s.io/kubernetes `pkg/apis/{apps,batch,core}/v1/defaults.go`, `pkg/registry/{apps,batch,core}`).
 
+pub mod daemon_set;
+pub mod rollout;
+pub mod selector;
+pub mod warnings;
+
 use super::fill::{absent, empty, items, made, object};
-use super::{
-    dropped, internal, job_rules, job_status, job_update, pod_spec, pod_validation, rules, workload_rules,
-    workload_selector, workload_warnings,
-};
+use super::internal;
+use crate::registry::kinds::job::{rules as job_rules, status as job_status, update as job_update};
+use crate::registry::kinds::pod::{dropped, spec as pod_spec, validation as pod_validation};
 use crate::registry::strategy::{NameRule, Strategy};
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -49,7 +53,7 @@ impl Workload {
         }
         let mut template = spec["template"].clone();
         if kind == "StatefulSet" {
-            workload_rules::as_of_set(spec, &mut template);
+            rollout::as_of_set(spec, &mut template);
         }
         errors.extend(pod_validation::template(&template, &at));
         let inner = at.child("spec");
@@ -73,27 +77,27 @@ impl Workload {
         let mut errors = ErrorList::new();
         match self.selector {
             Selector::Fixed => {
-                errors.extend(workload_selector::labels(kind_of(object), spec, &path));
-                errors.extend(workload_rules::counts(spec, &path));
+                errors.extend(selector::labels(kind_of(object), spec, &path));
+                errors.extend(rollout::counts(spec, &path));
                 // What a selector selects that cannot be read is not asked.
-                if kind_of(object) == "DaemonSet" || workload_selector::is_readable(&spec["selector"]) {
+                if kind_of(object) == "DaemonSet" || selector::is_readable(&spec["selector"]) {
                     self.template_errors(object, spec, &path, &mut errors);
                 }
-                workload_rules::spec(kind_of(object), spec, &path, &mut errors);
+                rollout::spec(kind_of(object), spec, &path, &mut errors);
             }
             Selector::Map => {
-                errors.extend(workload_selector::map(spec, &path));
-                errors.extend(workload_rules::counts(spec, &path));
+                errors.extend(selector::map(spec, &path));
+                errors.extend(rollout::counts(spec, &path));
                 self.template_errors(object, spec, &path, &mut errors);
             }
             Selector::Generated => {
                 job_rules::check(spec, &path, &mut errors);
                 errors.extend(pod_validation::template(&spec["template"], &path.child("template")));
-                errors.extend(workload_selector::of_job(spec, &path));
+                errors.extend(selector::of_job(spec, &path));
                 job_rules::name(object, &mut errors);
             }
             Selector::None => {
-                errors.extend(rules::check(spec, &path, job_rules::CRON_RULES));
+                errors.extend(super::rules::check(spec, &path, job_rules::CRON_RULES));
                 let (job, at) = (&spec["jobTemplate"]["spec"], path.child("jobTemplate").child("spec"));
                 job_rules::check(job, &at, &mut errors);
                 errors.extend(pod_validation::template(&job["template"], &at.child("template")));
@@ -175,9 +179,9 @@ impl Strategy for Workload {
     fn validate_create(&self, object: &Object) -> ErrorList {
         let mut errors = self.validate(object);
         match self.selector {
-            Selector::Generated => errors.extend(workload_selector::generated(object)),
+            Selector::Generated => errors.extend(selector::generated(object)),
             Selector::None => job_rules::short_name(object, &mut errors),
-            Selector::Fixed if kind_of(object) == "StatefulSet" => workload_rules::claims(object, &mut errors),
+            Selector::Fixed if kind_of(object) == "StatefulSet" => rollout::claims(object, &mut errors),
             Selector::Fixed | Selector::Map => {}
         }
         errors
@@ -192,7 +196,7 @@ impl Strategy for Workload {
             errors.push(internal::immutable(&path.child("selector"), shown));
         }
         if kind_of(new) == "StatefulSet" {
-            workload_rules::stateful_set_update(new, old, &mut errors);
+            rollout::stateful_set_update(new, old, &mut errors);
         }
         if self.selector == Selector::Generated {
             job_update::spec(new, old, &mut errors);
@@ -206,12 +210,12 @@ impl Strategy for Workload {
             job_status::check(new, old, &mut errors);
         }
         let part = |object: &Object| object.as_map().get("status").cloned().unwrap_or_default();
-        workload_rules::status(kind_of(new), &part(new), &part(old), &mut errors);
+        rollout::status(kind_of(new), &part(new), &part(old), &mut errors);
         errors
     }
 
     fn warnings(&self, new: &Object, old: Option<&Object>) -> Vec<String> {
-        workload_warnings::of(new, old, self.template, |old| self.desired_changed(new, old))
+        warnings::of(new, old, self.template, |old| self.desired_changed(new, old))
     }
 
     fn orphans_dependents(&self) -> bool {
